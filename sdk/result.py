@@ -1,0 +1,70 @@
+"""The answer to one frame."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Verdict(str, enum.Enum):
+    """What to do with the part."""
+
+    ACCEPT = "accept"
+    WARN = "warn"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected region of the anomaly map above the pixel threshold.
+
+    box: (x, y, width, height) in pixels of the frame as it was given. area: pixels of the frame. peak: the highest raw
+    value of the map inside.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a detector says of one frame.
+
+    pred_score: 0..1, where 0.5 is the threshold. pred_label: True when anomalous (verdict `reject`). anomaly_map: float32
+    [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold. raw_score: the graph's score.
+    timing: milliseconds per stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since 1970-01-01 UTC.
+    """
+
+    pred_score: float
+    pred_label: bool
+    anomaly_map: NDArray[np.float32]
+    pred_mask: NDArray[np.bool_]
+    raw_score: float
+    verdict: Verdict
+    regions: tuple[Region, ...]
+    frame_id: int
+    source: str
+    captured_at: float
+    timing: dict[str, float] = field(default_factory=dict)
+    bundle: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The result without its arrays, ready for JSON: one line of a results file."""
+        return {
+            "frame_id": self.frame_id,
+            "source": self.source,
+            "captured_at": datetime.fromtimestamp(self.captured_at, timezone.utc).isoformat(timespec="microseconds"),
+            "verdict": self.verdict.value,
+            "pred_score": self.pred_score,
+            "pred_label": self.pred_label,
+            "raw_score": self.raw_score,
+            "regions": [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.regions],
+            "timing": {stage: round(ms, 3) for stage, ms in self.timing.items()},
+            "bundle": self.bundle,
+        }
