@@ -1,0 +1,93 @@
+"""OpenVINO on a CPU: the engine where there is no GPU."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.engines.base import Engine
+from edgead.errors import EngineError, EngineUnavailable
+
+if TYPE_CHECKING:
+    import openvino
+
+# f32: on a processor with AMX or bf16 the default would round the network to bf16, and verdicts would depend on the machine.
+_CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+
+
+def unavailable() -> str | None:
+    """Why this engine cannot run here, or None."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        return f"openvino does not import ({error}); install it with `pip install openvino`"
+    return None
+
+
+def _runtime() -> Any:
+    reason = unavailable()
+    if reason:
+        raise EngineUnavailable(reason, "openvino")
+    import openvino
+
+    return openvino
+
+
+def runtime_version() -> str:
+    return str(_runtime().__version__)
+
+
+def device_name() -> str:
+    """The processor's name, for the engine key."""
+    return str(_runtime().Core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+def compile_graph(model: bytes) -> bytes:
+    """Compile an ONNX file (standard operators only) for this processor; returns the serialised engine.
+
+    Raises EngineError where OpenVINO refuses the graph.
+    """
+    core = _runtime().Core()
+    try:
+        compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", _CONFIG)
+        engine: bytes = compiled.export_model()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot compile the graph ({_first_line(error)})", "openvino") from error
+    return bytes(engine)
+
+
+class OpenVinoEngine(Engine):
+    """A serialised OpenVINO engine, loaded when entered."""
+
+    name = "openvino"
+
+    def __init__(self, engine: bytes, *, max_batch: int) -> None:
+        super().__init__(max_batch=max_batch)
+        self._serialised = engine
+        self._request: openvino.InferRequest | None = None
+
+    def _activate(self) -> None:
+        core = _runtime().Core()
+        try:
+            compiled = core.import_model(self._serialised, "CPU", _CONFIG)
+        except RuntimeError as error:
+            todo = "delete the engine cache and build again"
+            raise EngineError(f"OpenVINO cannot load the engine ({_first_line(error)})", "openvino", todo) from error
+        self._request = compiled.create_infer_request()
+        self._outputs = [output.get_any_name() for output in compiled.outputs]
+
+    def _deactivate(self) -> None:
+        self._request = None
+
+    def _infer(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        assert self._request is not None  # the base class has checked
+        answers = self._request.infer({0: image}, share_inputs=True, share_outputs=False)
+        return {name: answers[name] for name in self._outputs}
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
