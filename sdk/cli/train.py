@@ -1,0 +1,59 @@
+"""edgead train FAMILY --data DIR -o RUN"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgead.cli.options import PATH, check_writable, dataclass_options, json_option, print_json, take_options
+from edgead.data.layout import read_dataset
+from edgead.progress import progress_bar
+from edgead.training.fit import FitOptions, fit
+from edgead.training.models import FAMILIES, family
+from edgead.training.run import read_run
+
+
+class Families(click.Group):
+    """One command for each detector family, with that family's options."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(FAMILIES)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return _command(name) if name in FAMILIES else None
+
+
+@click.group("train", cls=Families)
+def train_command() -> None:
+    """Train a detector on photos of good parts, and leave a run folder."""
+
+
+def _command(name: str) -> click.Command:
+    kind = family(name)
+
+    @click.option("--data", type=PATH, required=True, help="MVTec-style folder, `good` and `bad` folders, or a folder of good images.")
+    @click.option("-o", "--output", type=PATH, required=True, help="The run folder to make.")
+    @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+    @json_option
+    @dataclass_options(FitOptions)
+    @dataclass_options(kind.Options)
+    def train(data: Path, output: Path, resume: bool, as_json: bool, **arguments: Any) -> None:
+        model_options = take_options(kind.Options, arguments)
+        options = FitOptions(**take_options(FitOptions, arguments))
+        check_writable(output)
+        dataset = read_dataset(data)
+        with progress_bar() as progress:
+            fit(name, dataset.train, output, root=dataset.root, model_options=model_options, options=options, resume=resume,
+                progress=progress)
+        run = read_run(output)
+        if as_json:
+            print_json({"run": str(output), "data": dict(run.data), "result": dict(run.result)})
+        else:
+            result = run.result
+            click.echo(f"{output}: {result['epochs']} epochs, the best was {result['best_epoch'] + 1} "
+                       f"(validation loss {result['validation_loss']:.4g})")
+
+    train.__doc__ = (kind.__doc__ or "").splitlines()[0]
+    return click.command(name)(train)

@@ -1,0 +1,42 @@
+"""ONNX Runtime on a CPU: the reference that other engines are held against, not one to deploy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.engines.base import Engine
+from edgead.errors import EngineError, EngineUnavailable
+
+
+class OnnxRuntimeEngine(Engine):
+    """An ONNX file run as it stands."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: bytes, *, max_batch: int) -> None:
+        super().__init__(max_batch=max_batch)
+        self._model = model
+        self._session: Any = None
+
+    def _activate(self) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineUnavailable("onnxruntime does not import", "onnxruntime", "install edgead[train]") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  its errors have no common base
+            reason = str(error).strip().splitlines()[0][:300]
+            raise EngineError(f"ONNX Runtime cannot load the graph ({reason})", "onnxruntime") from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def _deactivate(self) -> None:
+        self._session = None
+
+    def _infer(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(self._outputs, self._session.run(None, {"image": image}), strict=True))
