@@ -1,32 +1,13 @@
-"""Images as the network sees them: read, resized by the kernel that cameras use, kept in memory as uint8."""
+"""The order in which a training sees its images, and their digest."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sized
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Sampler
-
-from edgead.data.images import read_image
-from edgead.data.layout import Sample
-from edgead.kernels import resize
-from edgead.progress import Progress, silent
-
-
-def load_images(samples: Sequence[Sample], height: int, width: int, progress: Progress = silent) -> Tensor:
-    """uint8 [N, height, width, 3] RGB. Raises DataError naming the first image that cannot be read."""
-    images = np.empty((len(samples), height, width, 3), np.uint8)
-    with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter lock
-        resized = pool.map(lambda sample: resize(read_image(sample.path), height, width), samples)
-        for index, image in enumerate(resized):
-            images[index] = image
-            progress("reading images", index + 1, len(samples))
-    return torch.from_numpy(images)
-
 
 
 

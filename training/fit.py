@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from edgead.atomic import write_atomic
 from edgead.data.layout import Sample, split_validation
+from edgead.data.loading import load_images
 from edgead.errors import TrainingError
 from edgead.progress import Progress, silent
 from edgead.training.checkpoint import SafetensorsIO
-from edgead.training.data import EpochSampler, digest, load_images
+from edgead.training.data import EpochSampler, digest
 from edgead.training.models import DetectorModule, build
 from edgead.training.run import Run, load_model, read_run, write_weights
 
@@ -146,7 +147,7 @@ def fit(
     train, validation = split_validation(samples, options.validation, options.seed)
     _claim(folder, resume)
     size = (model.options.height, model.options.width)
-    images = load_images(train, *size, progress), load_images(validation, *size, progress)
+    images = tuple(torch.from_numpy(load_images(part, *size, progress)) for part in (train, validation))
     data = {
         "name": root.name if root else "",
         "classes": sorted({sample.category for sample in samples}),
@@ -180,7 +181,7 @@ def _claim(folder: Path, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _train(fitting: Fitting, images: tuple[Tensor, Tensor], folder: Path, history: History, resume: bool) -> None:
+def _train(fitting: Fitting, images: Sequence[Tensor], folder: Path, history: History, resume: bool) -> None:
     options, watched = fitting.fit_options, sys.stderr.isatty()
     torch.set_num_threads(options.threads or os.cpu_count() or 1)
     for name in ("lightning.pytorch", "lightning.fabric"):

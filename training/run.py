@@ -75,3 +75,18 @@ def load_model(folder: Path) -> DetectorModule:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise TrainingError(f"the weights do not load ({error})", path, "train again") from error
     return model.eval()
+
+
+def origin(run: Run) -> dict[str, Any]:
+    """What a bundle's manifest tells of a run: no paths, nothing of the machine."""
+    training = {
+        "name": run.data["name"],
+        "train_images": run.data["train_images"],
+        "validation_images": run.data["validation_images"],
+        "sha256": run.data["sha256"],
+        "seed": run.fit["seed"],
+        "validation": run.fit["validation"],
+        "epochs": run.result["epochs"],
+        "best_epoch": run.result["best_epoch"],
+    }
+    return {"family": run.family, "options": run.options, "classes": tuple(run.data["classes"]), "training": training}

@@ -33,6 +33,7 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:  # noqa: BLE001  its errors have no common base
             reason = str(error).strip().splitlines()[0][:300]
             raise EngineError(f"ONNX Runtime cannot load the graph ({reason})", "onnxruntime") from error
+        self.size = tuple(self._session.get_inputs()[0].shape[1:3])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def _deactivate(self) -> None:

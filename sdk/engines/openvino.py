@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,17 +47,54 @@ def device_name() -> str:
 
 
 def compile_graph(model: bytes) -> bytes:
-    """Compile an ONNX file (standard operators only) for this processor; returns the serialised engine.
+    """Compile an ONNX file for this processor; returns the serialised engine.
 
     Raises EngineError where OpenVINO refuses the graph.
     """
     core = _runtime().Core()
     try:
-        compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", _CONFIG)
+        compiled = core.compile_model(core.read_model(io.BytesIO(_inlined(model))), "CPU", _CONFIG)
         engine: bytes = compiled.export_model()
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph ({_first_line(error)})", "openvino") from error
     return bytes(engine)
+
+
+def _inlined(model: bytes) -> bytes:
+    """The graph with the bodies of its own operators in place of their nodes: OpenVINO reads no local functions."""
+    try:
+        import onnx
+        import onnx.inliner
+    except ImportError:
+        return model  # a graph of standard operators needs none of it, and OpenVINO names the operator that it misses
+    parsed = onnx.load_from_string(model)
+    if not parsed.functions:
+        return model
+    return bytes(onnx.inliner.inline_local_functions(parsed).SerializeToString())
+
+
+@dataclass(frozen=True)
+class LayerPrecision:
+    """A layer of a compiled engine. kind: OpenVINO's name of it, `Convolution`. precision: `u8`, `i8`, `f32`."""
+
+    name: str
+    kind: str
+    precision: str
+
+
+def layer_precisions(engine: bytes) -> tuple[LayerPrecision, ...]:
+    """What a serialised engine runs, layer by layer."""
+    compiled = _runtime().Core().import_model(engine, "CPU", _CONFIG)
+    layers = []
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        facts = operation.get_rt_info()
+        kind, precision = (_text(facts[name]) for name in ("layerType", "runtimePrecision"))
+        layers.append(LayerPrecision(operation.get_friendly_name(), kind, precision))
+    return tuple(layers)
+
+
+def _text(fact: Any) -> str:
+    return str(fact.astype(str) if hasattr(fact, "astype") else fact)
 
 
 class OpenVinoEngine(Engine):
@@ -76,6 +114,8 @@ class OpenVinoEngine(Engine):
         except RuntimeError as error:
             todo = "delete the engine cache and build again"
             raise EngineError(f"OpenVINO cannot load the engine ({_first_line(error)})", "openvino", todo) from error
+        _, height, width, _ = compiled.input(0).get_partial_shape()
+        self.size = (height.get_length(), width.get_length())
         self._request = compiled.create_infer_request()
         self._outputs = [output.get_any_name() for output in compiled.outputs]
 

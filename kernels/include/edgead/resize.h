@@ -4,8 +4,8 @@
 // max(1, in / out) samples; taps outside the image are dropped and the rest renormalised. With everything multiplied by
 // 2 * max(in, out) the triangle is an integer,
 //     t(i, j) = max(0, 2 max(in, out) - |(2j + 1) out - (2i + 1) in|),
-// so the weights are exact quotients of integers, rounded once to kWeightBits; what rounding leaves over goes to the largest
-// tap, so that they sum to exactly 1 and a constant image stays constant.
+// so the weights are exact quotients of integers. Their running sum is rounded to kWeightBits, not each weight, so that they
+// sum to exactly 1 and a constant image stays constant.
 //
 // Columns first, kept with kColumnBits fractional bits, then rows, rounded once to 8 bits. All in integers: the result is the
 // same bits on every compiler, instruction set and device, in any order of summation.
@@ -61,14 +61,14 @@ EDGEAD_HD std::int32_t resize_weights(std::int32_t in, std::int32_t out, std::in
     if (t == 0) break;
     total += t;
   }
-  std::int32_t left = 1 << kWeightBits, largest = 0;
+  std::int64_t sum = 0;
+  std::int32_t given = 0;
   for (std::int32_t k = 0; k < count; ++k) {
-    const std::int64_t t = triangle(in, out, i, begin + k);
-    weight[k] = std::int16_t(((t << kWeightBits) + total / 2) / total);
-    left -= weight[k];
-    largest = weight[k] > weight[largest] ? k : largest;
+    sum += triangle(in, out, i, begin + k);
+    const std::int32_t until = std::int32_t(((sum << kWeightBits) + total / 2) / total);
+    weight[k] = std::int16_t(until - given);
+    given = until;
   }
-  weight[largest] = std::int16_t(weight[largest] + left);
   *first = std::int32_t(begin);
   return count;
 }

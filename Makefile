@@ -1,0 +1,44 @@
+# make demo: the whole chain on rendered parts.   make test: everything that CI checks.
+# Both need Python >= 3.10, a C++ compiler and a package index; they work in .venv and touch nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find sdk training export calibration kernels -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
+
+.PHONY: demo test lint types native pytest develop clean
+
+demo: $(VENV)/.installed
+	$(BIN)/edgead demo -o demo
+
+test: $(VENV)/.installed-dev lint types native pytest
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(BIN)/python $(SOURCES) constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[train]"
+	touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python $(SOURCES) constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[train,tensorrt-rtx,dev]"
+	touch $@ $(VENV)/.installed
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The installed package, not the checkout: the folders map to one package only there.
+types: $(VENV)/.installed-dev
+	cd $(VENV) && bin/python -m mypy --strict -p edgead
+
+native: $(VENV)/.installed-dev
+	$(BIN)/cmake -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DEDGEAD_NATIVE_TESTS=ON -DEDGEAD_CUDA=OFF
+	$(BIN)/cmake --build build/native
+	$(BIN)/ctest --test-dir build/native --output-on-failure
+
+pytest: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build demo

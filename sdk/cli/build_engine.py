@@ -1,0 +1,80 @@
+"""edgead build-engine part.edgead --precision int8 --calib-data DIR"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgead.atomic import write_atomic
+from edgead.calibration.quantize import METHODS
+from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
+from edgead.data.layout import read_dataset
+from edgead.export.build import BuildOptions, BuildReport, build_engine
+from edgead.progress import progress_bar
+
+
+@click.command("build-engine")
+@bundle_argument
+@click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True, help="What the network computes in.")
+@click.option("--calib-data", type=PATH, required=True,
+              help="Images to calibrate and verify with: the training's data folder, or a folder of good images.")
+@target_option
+@click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that the engine may lose; more is refused (exit code 3).")
+@click.option("--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How INT8 ranges are found.")
+@click.option("--calib-size", default=128, show_default=True, help="Calibration images.")
+@click.option("--threshold", type=click.Choice(("tail", "quantile")), default="tail", show_default=True,
+              help="How thresholds come from normal images.")
+@click.option("--compute-capability", "capabilities", multiple=True, metavar="X.Y",
+              help="A GPU to build for, repeatable (tensorrt-rtx only), such as 8.6.")
+@click.option("-o", "--output", type=PATH, help="Also write the serialised engine to this file, for another machine.")
+@json_option
+def build_engine_command(
+    bundle: Path,
+    precision: str,
+    calib_data: Path,
+    target: str,
+    max_drop: float,
+    method: str,
+    calib_size: int,
+    threshold: str,
+    capabilities: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Build an engine, compare it with the fp32 graph on held-out images, and keep it only where it stayed right.
+
+    The bundle then holds the graph of this precision, thresholds fitted on the engine's own scores, and the comparison.
+    """
+    for path in filter(None, (bundle, output)):
+        check_writable(path)
+    options = BuildOptions(precision, target, method, calib_size, threshold, max_drop, capabilities)
+    with progress_bar() as progress:
+        report = build_engine(bundle, read_dataset(calib_data), options, progress=progress)
+    if output:
+        write_atomic(output, report.plan)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo("\n".join(describe(bundle, report)))
+
+
+def describe(bundle: Path, report: BuildReport) -> list[str]:
+    """The report in lines for people."""
+    comparison = report.comparison
+    size = len(report.plan) / 2**20
+    lines = [f"{bundle}: {report.precision} engine for {report.target}, {size:.1f} MiB"]
+    if report.precision == "int8":
+        lines.append(f"  {report.int8_layers} of {report.layers} convolutions and matrix products run in INT8")
+    lines += [f"    not {other}" for other in report.others if report.precision == "int8"]
+    run = f"verified on {comparison.target}" + (" (emulated: the target cannot run here)" if comparison.emulated else "")
+    lines.append(f"  {run}: {comparison.images} images, map error {comparison.map_error:.2%}, "
+                 f"{comparison.changed_verdicts} verdicts changed")
+    for level, engine, reference in (
+        ("image", comparison.image_auroc, comparison.image_auroc_fp32),
+        ("pixel", comparison.pixel_auroc, comparison.pixel_auroc_fp32),
+    ):
+        if engine is not None and reference is not None:
+            lines.append(f"  {level} AUROC {engine:.4f} (fp32 {reference:.4f})")
+    lines.append(f"  kept in {report.engine}" if report.engine else "  not kept in this machine's cache: it is for another device")
+    return lines

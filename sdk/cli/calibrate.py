@@ -1,0 +1,51 @@
+"""edgead calibrate part.edgead --data DIR"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from edgead.bundle import read_bundle
+from edgead.calibration.images import assign_roles
+from edgead.calibration.quantize import METHODS
+from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
+from edgead.data.layout import read_dataset
+from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.export.build import BuildOptions, make_graph, verify
+from edgead.export.verify import check_gate
+from edgead.progress import progress_bar
+
+
+@click.command("calibrate")
+@bundle_argument
+@click.option("--data", type=PATH, required=True, help="The training's data folder, or a folder of good images.")
+@click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
+@click.option("--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How ranges are found.")
+@click.option("--size", default=128, show_default=True, help="Calibration images.")
+@click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
+@json_option
+def calibrate_command(
+    bundle: Path, data: Path, output: Path | None, method: str, size: int, max_drop: float, as_json: bool
+) -> None:
+    """Add an INT8 graph to a bundle, with its own thresholds, checked against fp32.
+
+    The INT8 graph is explicit (Q/DQ): every device builds its engine from it.
+    """
+    target = output or bundle
+    check_writable(target)
+    read = read_bundle(bundle)
+    options = BuildOptions(precision="int8", method=method, calibration_size=size, max_drop=max_drop)
+    roles = assign_roles(read_dataset(data), read.manifest, size)
+    with progress_bar() as progress:
+        graph, members = make_graph(read, roles, options, progress)
+        with OnnxRuntimeEngine(graph, max_batch=read.manifest.max_batch) as engine:
+            variant, comparison = verify(read, engine, roles, options, progress=progress)
+    comparison = check_gate(comparison, max_drop, f"{bundle} int8")
+    read.with_variant("int8", replace(variant, verification=comparison.to_json()), members).write(target)
+    if as_json:
+        print_json({"bundle": str(target), "images": len(roles.calibration), "verification": comparison.to_json()})
+    else:
+        click.echo(f"{target}: INT8 from {len(roles.calibration)} images ({method}), map error {comparison.map_error:.2%}, "
+                   f"{comparison.changed_verdicts} of {comparison.images} verdicts changed")

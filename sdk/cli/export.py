@@ -1,0 +1,45 @@
+"""edgead export RUN -o part.edgead"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgead.cli.options import PATH, check_writable, json_option, print_json
+from edgead.cli.run_data import validation_samples
+from edgead.export.package import Origin, make_bundle
+from edgead.progress import progress_bar
+from edgead.training.run import load_model, origin, read_run
+
+
+@click.command("export")
+@click.argument("run", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The bundle to write.")
+@click.option("--data", type=PATH, help="The training's data folder, where it has moved.")
+@click.option("--max-batch", default=8, show_default=True, help="The largest batch that an engine will take.")
+@click.option("--threshold", type=click.Choice(("tail", "quantile")), default="tail", show_default=True,
+              help="How thresholds come from normal validation images.")
+@json_option
+def export_command(run: Path, output: Path, data: Path | None, max_batch: int, threshold: str, as_json: bool) -> None:
+    """Turn a training run into a bundle: the detector graph, checked against the model, with thresholds."""
+    check_writable(output)
+    model, record = load_model(run), read_run(run)
+    with progress_bar() as progress:
+        bundle = make_bundle(
+            model,
+            Origin(**origin(record)),
+            validation_samples(record, data),
+            height=model.options.height,
+            width=model.options.width,
+            max_batch=max_batch,
+            threshold=threshold,
+            progress=progress,
+        )
+    bundle.write(output)
+    thresholds = bundle.manifest.variants["fp32"].thresholds
+    if as_json:
+        print_json({"bundle": str(output), "digest": bundle.digest, "thresholds": thresholds.to_json()})
+    else:
+        click.echo(f"{output}: rejects at {thresholds.image.value:.4g}, warns at {thresholds.warn.value:.4g} "
+                   f"({thresholds.image.method})")

@@ -1,0 +1,64 @@
+"""edgead inspect part.edgead"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from edgead.bundle import Bundle, read_bundle
+from edgead.cli.options import bundle_argument, json_option, print_json
+from edgead.manifest import Variant
+
+
+@click.command("inspect")
+@bundle_argument
+@json_option
+def inspect_command(bundle: Path, as_json: bool) -> None:
+    """Show what is in a bundle: the model, its graphs, thresholds, metrics and origin."""
+    read = read_bundle(bundle)
+    if as_json:
+        print_json({"digest": read.digest, **read.manifest.to_json(), "members": {n: len(b) for n, b in read.members.items()}})
+        return
+    console = Console(highlight=False)
+    manifest = read.manifest
+    console.print(f"[bold]{bundle.name}[/bold]  {manifest.family} for {', '.join(manifest.classes)}")
+    console.print(f"input {manifest.height} x {manifest.width} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}")
+    console.print(f"digest {read.digest}")
+    console.print(_variants(read))
+    console.print(_pairs("Model options", manifest.options))
+    console.print(_pairs("Trained on", manifest.training))
+    console.print(_pairs("Made with", manifest.tools))
+
+
+def _variants(bundle: Bundle) -> Table:
+    table = Table("precision", "size", "reject at", "warn at", "pixel", "fitted by", "image AUROC", "checked against fp32",
+                  title="Graphs", title_justify="left")
+    for precision, variant in bundle.manifest.variants.items():
+        thresholds = variant.thresholds
+        size = f"{len(bundle.members[variant.member]) / 2**20:.1f} MiB"
+        values = (f"{threshold.value:.4g}" for threshold in (thresholds.image, thresholds.warn, thresholds.pixel))
+        table.add_row(precision, size, *values, thresholds.image.method, _auroc(variant), _verified(variant))
+    return table
+
+
+def _auroc(variant: Variant) -> str:
+    value = (variant.metrics or {}).get("image_auroc")
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def _verified(variant: Variant) -> str:
+    report = variant.verification
+    if not report:
+        return "it is the fp32 graph" if variant.member == "model.onnx" else "no"
+    return f"{report['target']}: map error {report['map_error']:.2g}, {report['changed_verdicts']} of {report['images']} verdicts changed"
+
+
+def _pairs(title: str, pairs: Any) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in pairs.items():
+        table.add_row(str(name), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return table
