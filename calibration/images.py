@@ -31,6 +31,8 @@ def assign_roles(dataset: Dataset, manifest: Manifest, size: int) -> Roles:
 def draw(samples: Sequence[Sample], size: int, seed: int) -> tuple[Sample, ...]:
     """`size` of the samples at random, or all where there are fewer; the order and the choice depend on names and seed alone."""
     if size < 1:
-        raise CalibrationError(f"{size} calibration images are too few", "calibration", "take at least 1; 128 are usual")
+        raise CalibrationError(
+            f"{size} calibration images are too few", "calibration", "take at least 1; 128 are usual"
+        )
     ordered = sorted(samples, key=lambda sample: hashlib.sha256(f"calibration/{seed}/{sample.name}".encode()).digest())
     return tuple(ordered[:size])

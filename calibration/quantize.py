@@ -37,7 +37,9 @@ def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax",
     CalibrationError for an unknown method, no images, or a graph without layers.
     """
     if method not in METHODS:
-        raise CalibrationError(f"no calibration method {method!r}", "calibration", f"choose one of {', '.join(METHODS)}")
+        raise CalibrationError(
+            f"no calibration method {method!r}", "calibration", f"choose one of {', '.join(METHODS)}"
+        )
     if len(images) == 0:
         raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder, _quiet():

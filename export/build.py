@@ -86,7 +86,9 @@ def build_engine(
     graph, members = make_graph(bundle, roles, options, progress)
     plan, convolutions = _compile(graph, bundle, target, options, progress)
     runs_here = next(c for c in candidates() if c.target == target).reason is None
-    with _runner(plan.data if runs_here else openvino.compile_graph(graph), target if runs_here else "openvino", bundle) as engine:
+    with _runner(
+        plan.data if runs_here else openvino.compile_graph(graph), target if runs_here else "openvino", bundle
+    ) as engine:
         variant, comparison = verify(bundle, engine, roles, options, emulated=not runs_here, progress=progress)
     comparison = check_gate(comparison, options.max_drop, f"{path} {options.precision} on {target}")
     variant = replace(variant, verification=comparison.to_json())
@@ -101,7 +103,9 @@ def choose_target(target: str) -> str:
     return choose() if target == "auto" else target
 
 
-def make_graph(bundle: Bundle, roles: Roles, options: BuildOptions, progress: Progress = silent) -> tuple[bytes, dict[str, bytes]]:
+def make_graph(
+    bundle: Bundle, roles: Roles, options: BuildOptions, progress: Progress = silent
+) -> tuple[bytes, dict[str, bytes]]:
     """The graph of the precision asked for, and the bundle members that hold it and how it was calibrated."""
     source = bundle.graph("fp32")
     if options.precision == "fp32":
@@ -121,7 +125,13 @@ def make_graph(bundle: Bundle, roles: Roles, options: BuildOptions, progress: Pr
 
 
 def verify(
-    bundle: Bundle, engine: Engine, roles: Roles, options: BuildOptions, *, emulated: bool = False, progress: Progress = silent
+    bundle: Bundle,
+    engine: Engine,
+    roles: Roles,
+    options: BuildOptions,
+    *,
+    emulated: bool = False,
+    progress: Progress = silent,
 ) -> tuple[Variant, Comparison]:
     """Run an engine and the fp32 graph over the held-out images: the engine's own thresholds, and how it compares."""
     manifest = bundle.manifest
@@ -141,7 +151,11 @@ def verify(
         target=engine.name,
         emulated=emulated,
     )
-    metrics = {"image_auroc": comparison.image_auroc, "pixel_auroc": comparison.pixel_auroc, "images": comparison.images}
+    metrics = {
+        "image_auroc": comparison.image_auroc,
+        "pixel_auroc": comparison.pixel_auroc,
+        "images": comparison.images,
+    }
     return Variant(GRAPH[options.precision], thresholds, score_range(normal, thresholds), metrics), comparison
 
 
@@ -156,7 +170,11 @@ def _compile(
         progress("compiling", 0, 1)
         engine = openvino.compile_graph(graph)
         progress("compiling", 1, 1)
-        layers = [layer for layer in openvino.layer_precisions(engine) if layer.kind in ("Convolution", "FullyConnected", "MatMul")]
+        layers = [
+            layer
+            for layer in openvino.layer_precisions(engine)
+            if layer.kind in ("Convolution", "FullyConnected", "MatMul")
+        ]
         others = tuple(f"{layer.name}: {layer.precision}" for layer in layers if layer.precision not in ("u8", "i8"))
         return Plan(engine, target, openvino.runtime_version(), ()), (len(layers) - len(others), len(layers), others)
     batches = PlanOptions(max_batch=bundle.manifest.max_batch, compute_capabilities=options.compute_capabilities)

@@ -39,7 +39,9 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
                 verbose=False,
             )
     except Exception as error:  # noqa: BLE001  the exporter raises many kinds, and wraps those of the model
-        raise ExportError(f"the model cannot be exported ({_reason(error)})", type(model).__name__, "see the error above") from error
+        raise ExportError(
+            f"the model cannot be exported ({_reason(error)})", type(model).__name__, "see the error above"
+        ) from error
     assert program is not None
     graph = program.model_proto
     _strip(graph)
@@ -52,7 +54,9 @@ def check_contract(model: onnx.ModelProto, height: int, width: int) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the graph is not valid ONNX ({_reason(error)})", "export", "report it with the model") from error
+        raise ExportError(
+            f"the graph is not valid ONNX ({_reason(error)})", "export", "report it with the model"
+        ) from error
     wanted = {
         INPUT: (onnx.TensorProto.UINT8, [None, height, width, 3]),
         "anomaly_map": (onnx.TensorProto.FLOAT, [None, height, width]),
@@ -71,7 +75,14 @@ def check_contract(model: onnx.ModelProto, height: int, width: int) -> None:
 def _strip(model: onnx.ModelProto) -> None:
     model.doc_string = ""
     model.producer_name, model.producer_version = "edgead", ""
-    for holder in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+    for holder in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+    ):
         del holder.metadata_props[:]
         holder.doc_string = ""
     del model.graph.value_info[:]  # shapes of weights only; whoever needs shapes infers them
@@ -100,4 +111,3 @@ def _reason(error: BaseException) -> str:
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
     return str(deepest).strip().splitlines()[0][:300] if str(deepest).strip() else type(deepest).__name__
-

@@ -60,7 +60,9 @@ def make_bundle(
     Raises ExportError where the graph differs from the model by more than the tolerance.
     """
     if not validation:
-        raise ExportError("there are no validation images to fit the thresholds on", "export", "give the training's data folder")
+        raise ExportError(
+            "there are no validation images to fit the thresholds on", "export", "give the training's data folder"
+        )
     progress("exporting the graph", 0, 1)
     graph = to_graph(model, height, width, max_batch)
     progress("exporting the graph", 1, 1)

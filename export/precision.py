@@ -18,7 +18,18 @@ NETWORK = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """The layers. What comes before the first of them or after the last stays in float32."""
 
 # Inside the network too: sums over many values, which overflow or lose digits in half precision.
-KEEP_FP32 = ("LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "ReduceL2", "Pow", "Sqrt", "Exp", "Log", "CIEDE2000")
+KEEP_FP32 = (
+    "LayerNormalization",
+    "Softmax",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceL2",
+    "Pow",
+    "Sqrt",
+    "Exp",
+    "Log",
+    "CIEDE2000",
+)
 
 _FP32_INPUTS = {"Resize": (1, 2), "QuantizeLinear": (), "DequantizeLinear": ()}  # inputs that ONNX defines as float32
 
@@ -77,8 +88,13 @@ class _Converter:
 
     def run(self) -> None:
         for node in self.graph.node:
-            if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
-                raise ExportError(f"a {node.op_type} with a body cannot be converted to fp16", node.name, "use the fp32 graph")
+            if any(
+                attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+                for attribute in node.attribute
+            ):
+                raise ExportError(
+                    f"a {node.op_type} with a body cannot be converted to fp16", node.name, "use the fp32 graph"
+                )
             self._convert_inside(node) if node.name in self.inside else self._convert_outside(node)
         outputs = {output.name for output in self.graph.output} & self.halved
         if outputs:
@@ -93,7 +109,9 @@ class _Converter:
     def _convert_inside(self, node: onnx.NodeProto) -> None:
         for index, name in enumerate(node.input):
             if name in self.floats and name not in self.halved and index not in _FP32_INPUTS.get(node.op_type, ()):
-                node.input[index] = self._half_weight(name) if name in self.weights else self._cast(name, TensorProto.FLOAT16)
+                node.input[index] = (
+                    self._half_weight(name) if name in self.weights else self._cast(name, TensorProto.FLOAT16)
+                )
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.FLOAT16

@@ -62,11 +62,15 @@ class Comparison:
                 found.append(f"{level} AUROC falls from {reference:.4f} to {engine:.4f}")
         allowed = max(1, round(max_drop * self.images))  # a single image on the edge of a threshold is no evidence
         if self.image_auroc is None and self.changed_verdicts > allowed:
-            found.append(f"{self.changed_verdicts} of {self.images} verdicts on unlabelled images change, {allowed} are allowed")
+            found.append(
+                f"{self.changed_verdicts} of {self.images} verdicts on unlabelled images change, {allowed} are allowed"
+            )
         return found
 
 
-def run_all(predict: Predict, images: NDArray[np.uint8], batch: int, progress: Progress = silent, what: str = "running") -> Answers:
+def run_all(
+    predict: Predict, images: NDArray[np.uint8], batch: int, progress: Progress = silent, what: str = "running"
+) -> Answers:
     """Run a graph over uint8 [N, H, W, 3] in batches of at most `batch`."""
     scores, maps = [], []
     for begin in range(0, len(images), batch):
@@ -92,7 +96,9 @@ def compare(
     Raises GateRefused where the engine gives values that are not numbers.
     """
     if not (np.isfinite(engine.scores).all() and np.isfinite(engine.maps).all()):
-        raise GateRefused("refused: the engine gives values that are not numbers", target, "use another precision or method")
+        raise GateRefused(
+            "refused: the engine gives values that are not numbers", target, "use another precision or method"
+        )
     rejected = reference.scores >= reference_thresholds.image.value, engine.scores >= engine_thresholds.image.value
     differs = np.flatnonzero(rejected[0] != rejected[1])
     worst = differs[np.argsort(-np.abs(engine.scores - reference.scores)[differs], kind="stable")]

@@ -37,7 +37,9 @@ def resize_into(image: Image, out: Image, *, swap_channels: bool = False) -> Non
     """
     image = _pixels(image)
     if out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3 or not out.flags.c_contiguous:
-        raise KernelError(f"the output is {out.dtype} {out.shape}", "resize", "give uint8 [height, width, 3], contiguous")
+        raise KernelError(
+            f"the output is {out.dtype} {out.shape}", "resize", "give uint8 [height, width, 3], contiguous"
+        )
     height, width, channels = image.shape
     status = library.load().edgead_resize_u8(
         ctypes.c_void_p(image.ctypes.data),

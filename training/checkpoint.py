@@ -58,7 +58,9 @@ def _encode(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"tuple" if isinstance(value, tuple) else "list": [_encode(item, tensors) for item in value]}
     if isinstance(value, (torch.device, torch.dtype, Path)):
         return str(value)
-    raise TrainingError(f"a checkpoint cannot hold a {type(value).__name__}", "checkpoint", "store plain values and tensors")
+    raise TrainingError(
+        f"a checkpoint cannot hold a {type(value).__name__}", "checkpoint", "store plain values and tensors"
+    )
 
 
 def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -80,7 +82,9 @@ class SafetensorsIO(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         save_tree(Path(path), checkpoint)
 
-    def load_checkpoint(self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> Any:
         return load_tree(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 
-
 def digest(images: Tensor) -> str:
     """SHA-256 of the pixels: says whether two runs saw the same images."""
     return hashlib.sha256(images.numpy().tobytes()).hexdigest()

@@ -43,9 +43,13 @@ class FitOptions:
     epochs: int = field(default=100, metadata={"help": "epochs at most"})
     batch_size: int = field(default=16, metadata={"help": "images in a step, on each device"})
     optimizer: str = field(default="adam", metadata={"help": "optimizer", "choices": OPTIMIZERS})
-    learning_rate: float | None = field(default=None, metadata={"help": "learning rate; by default it suits the optimizer"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "learning rate; by default it suits the optimizer"}
+    )
     patience: int = field(default=20, metadata={"help": "stop after this many epochs without a better validation loss"})
-    validation: float = field(default=0.2, metadata={"help": "share of the normal training images held out for validation"})
+    validation: float = field(
+        default=0.2, metadata={"help": "share of the normal training images held out for validation"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of everything random"})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: all cores. The same count gives the same bits"})
     accelerator: str = field(default="auto", metadata={"help": "cpu, cuda or auto"})
@@ -57,9 +61,13 @@ class FitOptions:
     def check(self) -> None:
         """Raise TrainingError for values that cannot be."""
         if self.optimizer not in OPTIMIZERS:
-            raise TrainingError(f"no optimizer {self.optimizer!r}", "training", f"choose one of {', '.join(OPTIMIZERS)}")
+            raise TrainingError(
+                f"no optimizer {self.optimizer!r}", "training", f"choose one of {', '.join(OPTIMIZERS)}"
+            )
         if min(self.epochs, self.batch_size, self.patience) < 1:
-            raise TrainingError("epochs, batch size and patience have to be at least 1", "training", "change the option")
+            raise TrainingError(
+                "epochs, batch size and patience have to be at least 1", "training", "change the option"
+            )
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise TrainingError(f"learning rate {self.learning_rate} is not positive", "training", "change the option")
 
@@ -77,7 +85,7 @@ class Fitting(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
-        loss = self.model.training_loss(batch[0])
+        loss = self.model.validation_loss(batch[0])
         self.log("validation_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
 
     def on_train_epoch_start(self) -> None:
@@ -113,7 +121,9 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         losses = {name: float(trainer.callback_metrics[name]) for name in ("train_loss", "validation_loss")}
         if not all(map(math.isfinite, losses.values())):
-            raise TrainingError(f"the loss is {losses['train_loss']}", f"epoch {trainer.current_epoch}", "lower the learning rate")
+            raise TrainingError(
+                f"the loss is {losses['train_loss']}", f"epoch {trainer.current_epoch}", "lower the learning rate"
+            )
         self.epochs.append({"epoch": trainer.current_epoch, **losses})
         if trainer.is_global_zero:
             assert isinstance(module, Fitting)
@@ -159,13 +169,19 @@ def fit(
     if resume:
         before = read_run(folder)
         if not before.same_work(run):
-            raise TrainingError("the run was started with other options or images", folder, "give the same ones, or another folder")
+            raise TrainingError(
+                "the run was started with other options or images", folder, "give the same ones, or another folder"
+            )
         if before.result:
             return load_model(folder)
     run.write(folder)
     history = History(folder)
     _train(Fitting(model, options), images, folder, history, resume)
-    result = {"epochs": len(history.epochs), "best_epoch": history.best["epoch"], "validation_loss": history.best["validation_loss"]}
+    result = {
+        "epochs": len(history.epochs),
+        "best_epoch": history.best["epoch"],
+        "validation_loss": history.best["validation_loss"],
+    }
     replace(run, result=result).write(folder)
     (folder / RESUME).unlink(missing_ok=True)
     return load_model(folder)
@@ -223,4 +239,6 @@ def _train(fitting: Fitting, images: Sequence[Tensor], folder: Path, history: Hi
             trainer.fit(fitting, *loaders, ckpt_path=resumable if resume and resumable.exists() else None)
         except SystemExit as stop:  # Lightning's answer to Ctrl-C
             done = len(history.epochs)
-            raise TrainingError(f"interrupted after {done} epochs", folder, "run the same command with --resume to go on") from stop
+            raise TrainingError(
+                f"interrupted after {done} epochs", folder, "run the same command with --resume to go on"
+            ) from stop

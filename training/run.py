@@ -36,7 +36,9 @@ class Run:
 
     def same_work(self, other: Run) -> bool:
         """Whether both describe the same training, so that one may go on where the other stopped."""
-        mine, others = (json.loads(json.dumps([r.family, dict(r.options), dict(r.fit), dict(r.data)])) for r in (self, other))
+        mine, others = (
+            json.loads(json.dumps([r.family, dict(r.options), dict(r.fit), dict(r.data)])) for r in (self, other)
+        )
         return bool(mine == others)
 
     def write(self, folder: Path) -> None:
@@ -54,7 +56,9 @@ def read_run(folder: Path) -> Run:
             raise ValueError(f"version {document['version']}")
         return Run(*(document[key] for key in ("family", "options", "fit", "data", "result", "root")))
     except FileNotFoundError as error:
-        raise TrainingError("no run.json inside; this is no run folder", folder, "give the folder that `edgead train -o` wrote") from error
+        raise TrainingError(
+            "no run.json inside; this is no run folder", folder, "give the folder that `edgead train -o` wrote"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"the run is damaged ({error})", path, "train again") from error
 

@@ -16,17 +16,48 @@ from edgead.progress import progress_bar
 
 @click.command("build-engine")
 @bundle_argument
-@click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True, help="What the network computes in.")
-@click.option("--calib-data", type=PATH, required=True,
-              help="Images to calibrate and verify with: the training's data folder, or a folder of good images.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="int8",
+    show_default=True,
+    help="What the network computes in.",
+)
+@click.option(
+    "--calib-data",
+    type=PATH,
+    required=True,
+    help="Images to calibrate and verify with: the training's data folder, or a folder of good images.",
+)
 @target_option
-@click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that the engine may lose; more is refused (exit code 3).")
-@click.option("--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How INT8 ranges are found.")
+@click.option(
+    "--max-drop",
+    default=0.01,
+    show_default=True,
+    help="The AUROC that the engine may lose; more is refused (exit code 3).",
+)
+@click.option(
+    "--method",
+    type=click.Choice(tuple(METHODS)),
+    default="minmax",
+    show_default=True,
+    help="How INT8 ranges are found.",
+)
 @click.option("--calib-size", default=128, show_default=True, help="Calibration images.")
-@click.option("--threshold", type=click.Choice(("tail", "quantile")), default="tail", show_default=True,
-              help="How thresholds come from normal images.")
-@click.option("--compute-capability", "capabilities", multiple=True, metavar="X.Y",
-              help="A GPU to build for, repeatable (tensorrt-rtx only), such as 8.6.")
+@click.option(
+    "--threshold",
+    type=click.Choice(("tail", "quantile")),
+    default="tail",
+    show_default=True,
+    help="How thresholds come from normal images.",
+)
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    metavar="X.Y",
+    help="A GPU to build for, repeatable (tensorrt-rtx only), such as 8.6.",
+)
 @click.option("-o", "--output", type=PATH, help="Also write the serialised engine to this file, for another machine.")
 @json_option
 def build_engine_command(
@@ -67,14 +98,22 @@ def describe(bundle: Path, report: BuildReport) -> list[str]:
     if report.precision == "int8":
         lines.append(f"  {report.int8_layers} of {report.layers} convolutions and matrix products run in INT8")
     lines += [f"    not {other}" for other in report.others if report.precision == "int8"]
-    run = f"verified on {comparison.target}" + (" (emulated: the target cannot run here)" if comparison.emulated else "")
-    lines.append(f"  {run}: {comparison.images} images, map error {comparison.map_error:.2%}, "
-                 f"{comparison.changed_verdicts} verdicts changed")
+    run = f"verified on {comparison.target}" + (
+        " (emulated: the target cannot run here)" if comparison.emulated else ""
+    )
+    lines.append(
+        f"  {run}: {comparison.images} images, map error {comparison.map_error:.2%}, "
+        f"{comparison.changed_verdicts} verdicts changed"
+    )
     for level, engine, reference in (
         ("image", comparison.image_auroc, comparison.image_auroc_fp32),
         ("pixel", comparison.pixel_auroc, comparison.pixel_auroc_fp32),
     ):
         if engine is not None and reference is not None:
             lines.append(f"  {level} AUROC {engine:.4f} (fp32 {reference:.4f})")
-    lines.append(f"  kept in {report.engine}" if report.engine else "  not kept in this machine's cache: it is for another device")
+    lines.append(
+        f"  kept in {report.engine}"
+        if report.engine
+        else "  not kept in this machine's cache: it is for another device"
+    )
     return lines

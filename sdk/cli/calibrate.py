@@ -22,7 +22,9 @@ from edgead.progress import progress_bar
 @bundle_argument
 @click.option("--data", type=PATH, required=True, help="The training's data folder, or a folder of good images.")
 @click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
-@click.option("--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How ranges are found.")
+@click.option(
+    "--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How ranges are found."
+)
 @click.option("--size", default=128, show_default=True, help="Calibration images.")
 @click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
 @json_option
@@ -47,5 +49,7 @@ def calibrate_command(
     if as_json:
         print_json({"bundle": str(target), "images": len(roles.calibration), "verification": comparison.to_json()})
     else:
-        click.echo(f"{target}: INT8 from {len(roles.calibration)} images ({method}), map error {comparison.map_error:.2%}, "
-                   f"{comparison.changed_verdicts} of {comparison.images} verdicts changed")
+        click.echo(
+            f"{target}: INT8 from {len(roles.calibration)} images ({method}), map error {comparison.map_error:.2%}, "
+            f"{comparison.changed_verdicts} of {comparison.images} verdicts changed"
+        )

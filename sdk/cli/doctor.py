@@ -31,10 +31,16 @@ def doctor_command(as_json: bool) -> None:
 
 
 def _engines(facts: dict[str, Any]) -> Table:
-    table = Table("engine", "runs here", "reason", title="Engines, in the order that `auto` tries them", title_justify="left")
+    table = Table(
+        "engine", "runs here", "reason", title="Engines, in the order that `auto` tries them", title_justify="left"
+    )
     for engine in facts["engines"]:
         default = engine["target"] == facts["default_engine"]
-        table.add_row(engine["target"], "yes, the default" if default else "yes" if engine["runs"] else "no", engine["reason"] or "")
+        table.add_row(
+            engine["target"],
+            "yes, the default" if default else "yes" if engine["runs"] else "no",
+            engine["reason"] or "",
+        )
     return table
 
 
@@ -42,5 +48,9 @@ def _packages(facts: dict[str, Any]) -> Table:
     table = Table("extra", "package", "version", title="Packages", title_justify="left")
     for extra, packages in facts["packages"].items():
         for name, version in packages.items():
-            table.add_row(extra, name, version or f'missing: pip install "edgead[{extra}]"' if extra != "base" else version or "missing")
+            table.add_row(
+                extra,
+                name,
+                version or f'missing: pip install "edgead[{extra}]"' if extra != "base" else version or "missing",
+            )
     return table

@@ -18,8 +18,13 @@ from edgead.training.run import load_model, origin, read_run
 @click.option("-o", "--output", type=PATH, required=True, help="The bundle to write.")
 @click.option("--data", type=PATH, help="The training's data folder, where it has moved.")
 @click.option("--max-batch", default=8, show_default=True, help="The largest batch that an engine will take.")
-@click.option("--threshold", type=click.Choice(("tail", "quantile")), default="tail", show_default=True,
-              help="How thresholds come from normal validation images.")
+@click.option(
+    "--threshold",
+    type=click.Choice(("tail", "quantile")),
+    default="tail",
+    show_default=True,
+    help="How thresholds come from normal validation images.",
+)
 @json_option
 def export_command(run: Path, output: Path, data: Path | None, max_batch: int, threshold: str, as_json: bool) -> None:
     """Turn a training run into a bundle: the detector graph, checked against the model, with thresholds."""
@@ -41,5 +46,7 @@ def export_command(run: Path, output: Path, data: Path | None, max_batch: int, t
     if as_json:
         print_json({"bundle": str(output), "digest": bundle.digest, "thresholds": thresholds.to_json()})
     else:
-        click.echo(f"{output}: rejects at {thresholds.image.value:.4g}, warns at {thresholds.warn.value:.4g} "
-                   f"({thresholds.image.method})")
+        click.echo(
+            f"{output}: rejects at {thresholds.image.value:.4g}, warns at {thresholds.warn.value:.4g} "
+            f"({thresholds.image.method})"
+        )

@@ -21,12 +21,16 @@ def inspect_command(bundle: Path, as_json: bool) -> None:
     """Show what is in a bundle: the model, its graphs, thresholds, metrics and origin."""
     read = read_bundle(bundle)
     if as_json:
-        print_json({"digest": read.digest, **read.manifest.to_json(), "members": {n: len(b) for n, b in read.members.items()}})
+        print_json(
+            {"digest": read.digest, **read.manifest.to_json(), "members": {n: len(b) for n, b in read.members.items()}}
+        )
         return
     console = Console(highlight=False)
     manifest = read.manifest
     console.print(f"[bold]{bundle.name}[/bold]  {manifest.family} for {', '.join(manifest.classes)}")
-    console.print(f"input {manifest.height} x {manifest.width} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}")
+    console.print(
+        f"input {manifest.height} x {manifest.width} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}"
+    )
     console.print(f"digest {read.digest}")
     console.print(_variants(read))
     console.print(_pairs("Model options", manifest.options))
@@ -35,8 +39,18 @@ def inspect_command(bundle: Path, as_json: bool) -> None:
 
 
 def _variants(bundle: Bundle) -> Table:
-    table = Table("precision", "size", "reject at", "warn at", "pixel", "fitted by", "image AUROC", "checked against fp32",
-                  title="Graphs", title_justify="left")
+    table = Table(
+        "precision",
+        "size",
+        "reject at",
+        "warn at",
+        "pixel",
+        "fitted by",
+        "image AUROC",
+        "checked against fp32",
+        title="Graphs",
+        title_justify="left",
+    )
     for precision, variant in bundle.manifest.variants.items():
         thresholds = variant.thresholds
         size = f"{len(bundle.members[variant.member]) / 2**20:.1f} MiB"

@@ -40,7 +40,9 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "edgead":
                 raise
-            raise EdgeadError(f"{error.name} is not installed", f"edgead {name}", 'run `pip install "edgead[train]"`') from error
+            raise EdgeadError(
+                f"{error.name} is not installed", f"edgead {name}", 'run `pip install "edgead[train]"`'
+            ) from error
         command: click.Command = getattr(module, f"{stem}_command")
         return command
 

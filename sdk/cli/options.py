@@ -21,8 +21,12 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 bundle_argument = click.argument("bundle", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-target_option = click.option("--target", type=click.Choice(TARGETS), default="auto", show_default=True, help="Which runtime.")
-precision_option = click.option("--precision", type=click.Choice(PRECISIONS), help="By default the one last built and verified.")
+target_option = click.option(
+    "--target", type=click.Choice(TARGETS), default="auto", show_default=True, help="Which runtime."
+)
+precision_option = click.option(
+    "--precision", type=click.Choice(PRECISIONS), help="By default the one last built and verified."
+)
 
 
 def dataclass_options(kind: type[Any]) -> Callable[[Function], Function]:
@@ -41,7 +45,11 @@ def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[[Function], Fu
     name = entry.name.replace("_", "-")
     optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
     kind = next(arg for arg in get_args(hint) if arg is not type(None)) if optional else hint
-    settings: dict[str, Any] = {"default": entry.default, "help": entry.metadata.get("help"), "show_default": not optional}
+    settings: dict[str, Any] = {
+        "default": entry.default,
+        "help": entry.metadata.get("help"),
+        "show_default": not optional,
+    }
     if kind is bool:
         return click.option(f"--{name}/--no-{name}", entry.name, **settings)
     choices = entry.metadata.get("choices")

@@ -33,7 +33,12 @@ def train_command() -> None:
 def _command(name: str) -> click.Command:
     kind = family(name)
 
-    @click.option("--data", type=PATH, required=True, help="MVTec-style folder, `good` and `bad` folders, or a folder of good images.")
+    @click.option(
+        "--data",
+        type=PATH,
+        required=True,
+        help="MVTec-style folder, `good` and `bad` folders, or a folder of good images.",
+    )
     @click.option("-o", "--output", type=PATH, required=True, help="The run folder to make.")
     @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
     @json_option
@@ -45,15 +50,25 @@ def _command(name: str) -> click.Command:
         check_writable(output)
         dataset = read_dataset(data)
         with progress_bar() as progress:
-            fit(name, dataset.train, output, root=dataset.root, model_options=model_options, options=options, resume=resume,
-                progress=progress)
+            fit(
+                name,
+                dataset.train,
+                output,
+                root=dataset.root,
+                model_options=model_options,
+                options=options,
+                resume=resume,
+                progress=progress,
+            )
         run = read_run(output)
         if as_json:
             print_json({"run": str(output), "data": dict(run.data), "result": dict(run.result)})
         else:
             result = run.result
-            click.echo(f"{output}: {result['epochs']} epochs, the best was {result['best_epoch'] + 1} "
-                       f"(validation loss {result['validation_loss']:.4g})")
+            click.echo(
+                f"{output}: {result['epochs']} epochs, the best was {result['best_epoch'] + 1} "
+                f"(validation loss {result['validation_loss']:.4g})"
+            )
 
     train.__doc__ = (kind.__doc__ or "").splitlines()[0]
     return click.command(name)(train)

@@ -133,7 +133,9 @@ def test_an_empty_output_is_refused(size):
         resize(np.zeros((4, 4, 3), np.uint8), *size)
 
 
-@pytest.mark.parametrize("out", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((8, 8, 3), np.uint8)[::2, ::2]])
+@pytest.mark.parametrize(
+    "out", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((8, 8, 3), np.uint8)[::2, ::2]]
+)
 def test_other_outputs_are_refused(out):
     with pytest.raises(KernelError, match="output"):
         resize_into(np.zeros((4, 4, 3), np.uint8), out)

@@ -29,7 +29,9 @@ def build(name: str, options: Mapping[str, Any]) -> DetectorModule:
     known = {entry.name for entry in fields(kind.Options)}
     foreign = sorted(set(options) - known)
     if foreign:
-        raise TrainingError(f"{name} has no option {', '.join(foreign)}", "training", f"it has {', '.join(sorted(known))}")
+        raise TrainingError(
+            f"{name} has no option {', '.join(foreign)}", "training", f"it has {', '.join(sorted(known))}"
+        )
     return kind(kind.Options(**options))
 
 

@@ -48,3 +48,7 @@ class DetectorModule(nn.Module, ABC):
     @abstractmethod
     def training_loss(self, image: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB, all normal -> the scalar to minimise."""
+
+    def validation_loss(self, image: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] RGB, normal and held out -> the scalar that decides which epoch is best."""
+        return self.training_loss(image)

@@ -20,7 +20,9 @@ from edgead.training.models.base import Answer, DetectorModule, ModelOptions
 class LampOptions(ModelOptions):
     """Hyper-parameters of LAMP. stages: six in the paper, four for small images."""
 
-    stages: int = field(default=6, metadata={"help": "encoder stages, each halving the image; 4 for images as small as MNIST's"})
+    stages: int = field(
+        default=6, metadata={"help": "encoder stages, each halving the image; 4 for images as small as MNIST's"}
+    )
     base_width: int = field(default=32, metadata={"help": "channels of the first stage; they double at each stage"})
     max_width: int = field(default=256, metadata={"help": "channels at most"})
     kernel_size: int = field(default=3, metadata={"help": "side of the convolution kernels, odd"})
@@ -28,10 +30,14 @@ class LampOptions(ModelOptions):
     loss: str = field(default="l2", metadata={"help": "base loss", "choices": tuple(ELEMENT_LOSSES)})
     amplified: bool = field(default=True, metadata={"help": "amplify the base loss (Eq. 1)"})
     epsilon: float = field(default=1e-2, metadata={"help": "Eq. 2: keeps the logarithm finite"})
-    differentiate_maximum: bool = field(default=False, metadata={"help": "let the gradient run through the maximum of Eq. 2"})
+    differentiate_maximum: bool = field(
+        default=False, metadata={"help": "let the gradient run through the maximum of Eq. 2"}
+    )
     map_window: int = field(default=9, metadata={"help": "side of the mean filter on the anomaly map, odd; 1: none"})
-    score: str = field(default="max", metadata={"help": "image score: maximum of the map, or its mean as in the paper",
-                                                "choices": ("max", "mean")})
+    score: str = field(
+        default="max",
+        metadata={"help": "image score: maximum of the map, or its mean as in the paper", "choices": ("max", "mean")},
+    )
 
     def check(self) -> None:
         """Raise TrainingError where the options contradict each other."""
@@ -96,7 +102,9 @@ class Lamp(DetectorModule):
         if side == 1:
             return self.autoencoder(image)  # type: ignore[no-any-return]
         height, width = self.options.height // side, self.options.width // side
-        patches = image.reshape(-1, 3, side, height, side, width).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, height, width)
+        patches = (
+            image.reshape(-1, 3, side, height, side, width).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, height, width)
+        )
         rebuilt = self.autoencoder(patches).reshape(-1, side, side, 3, height, width)
         return rebuilt.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, self.options.height, self.options.width)
 
@@ -112,11 +120,19 @@ class Lamp(DetectorModule):
 
     def training_loss(self, image: Tensor) -> Tensor:
         """Eq. 1: summed over height, width and channels; the mean over the batch."""
-        pixels = as_float(image)
-        loss = ELEMENT_LOSSES[self.options.loss](pixels, self.reconstruct(pixels))
+        loss = self._base_loss(image)
         if self.options.amplified:
             loss = amplify(loss.float(), self.options.epsilon, differentiate_maximum=self.options.differentiate_maximum)
         return loss.flatten(1).sum(dim=1).mean()
+
+    def validation_loss(self, image: Tensor) -> Tensor:
+        """The base loss, the mean over all elements. The amplified one is relative to its own maximum and does not say how large
+        the errors are, so it cannot tell a better epoch from a worse one."""
+        return self._base_loss(image).mean()
+
+    def _base_loss(self, image: Tensor) -> Tensor:
+        pixels = as_float(image)
+        return ELEMENT_LOSSES[self.options.loss](pixels, self.reconstruct(pixels))
 
 
 def as_float(image: Tensor) -> Tensor:

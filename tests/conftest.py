@@ -1,0 +1,90 @@
+"""What many tests share: a small folder of parts, a trained run, a bundle, real images where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SIDE = 64
+
+
+def part_photo(seed: int, *, spot: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A shaded disc on a gradient, uint8 [96, 96, 3], and the mask of its spot."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:96, :96].astype(np.float32)
+    centre = 48 + random.uniform(-2, 2, 2)
+    disc = 1 / (1 + np.exp((np.hypot(y - centre[0], x - centre[1]) - 30) / 1.5))
+    light = 0.5 + 0.3 * (x * np.cos(angle := random.uniform(-0.3, 0.3)) + y * np.sin(angle)) / 96
+    image = 0.25 * light + 0.5 * disc * light
+    image = np.stack([image * tint for tint in (1.0, 0.95, 0.85)], axis=2)
+    mask = np.zeros((96, 96), np.uint8)
+    if spot:
+        place = tuple(int(v) for v in random.integers(34, 62, 2))
+        cv2.circle(mask, place, 6, 255, -1)
+        image[mask > 0] = random.choice([0.02, 0.95])
+    image += random.normal(0, 0.01, image.shape)
+    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8), mask
+
+
+def write_parts(root: Path, *, train: int = 24, good: int = 8, bad: int = 8) -> Path:
+    """An MVTec-style folder of `part_photo`s."""
+    plan = [("train/good", index, False) for index in range(train)]
+    plan += [("test/good", 1000 + index, False) for index in range(good)]
+    plan += [("test/spot", 2000 + index, True) for index in range(bad)]
+    for folder, seed, spot in plan:
+        image, mask = part_photo(seed, spot=spot)
+        name = f"{seed % 1000:03d}"
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(root / folder / f"{name}.png"), image)
+        if spot:
+            (root / "ground_truth/spot").mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / "ground_truth/spot" / f"{name}_mask.png"), mask)
+    return root
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small labelled data set: 24 good photos to train on, 8 good and 8 bad ones to test."""
+    return write_parts(tmp_path_factory.mktemp("data") / "parts")
+
+
+@pytest.fixture(scope="session")
+def run(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished LAMP training on `parts`."""
+    from edgead.data.layout import read_dataset
+    from edgead.training.fit import FitOptions, fit
+
+    folder = tmp_path_factory.mktemp("runs") / "parts"
+    options = FitOptions(epochs=30, batch_size=8, threads=1)
+    model = {"height": SIDE, "width": SIDE, "stages": 4, "base_width": 8, "map_window": 5}
+    fit("lamp", read_dataset(parts).train, folder, root=parts, model_options=model, options=options)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fp32_bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported bundle of `run`. Tests that change a bundle copy it first."""
+    from edgead.cli.export import export_command
+
+    path = tmp_path_factory.mktemp("bundles") / "parts.edgead"
+    export_command.main([str(run), "-o", str(path)], standalone_mode=False)
+    return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or fills the engine cache of the person who runs it."""
+    os.environ["EDGEAD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """The folder of real images that `EDGEAD_DATA` names."""
+    named = os.environ.get("EDGEAD_DATA")
+    if not named:
+        pytest.skip("EDGEAD_DATA names no folder of real images")
+    return Path(named)
