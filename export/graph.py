@@ -38,7 +38,7 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
                 dynamo=True,
                 verbose=False,
             )
-    except Exception as error:  # noqa: BLE001  the exporter raises many kinds, and wraps those of the model
+    except Exception as error:
         raise ExportError(
             f"the model cannot be exported ({_reason(error)})", type(model).__name__, "see the error above"
         ) from error

@@ -44,7 +44,9 @@ class Detector:
     def __enter__(self) -> Detector:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __call__(self, image: Image) -> Result:
@@ -67,7 +69,9 @@ class Detector:
             kind = getattr(image, "dtype", type(image).__name__)
             raise FrameError(f"the frame is {kind}, not uint8", "detector", "give 8-bit frames as OpenCV does")
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
-            raise FrameError(f"the frame has shape {image.shape}", "detector", "give [h, w, 3] in BGR order or [h, w] gray")
+            raise FrameError(
+                f"the frame has shape {image.shape}", "detector", "give [h, w, 3] in BGR order or [h, w] gray"
+            )
         return resize(image, self.height, self.width, swap_channels=True)
 
     def infer(self, batch: Image) -> dict[str, NDArray[np.float32]]:
@@ -82,7 +86,9 @@ class Detector:
         score = float(outputs["score"][index])
         anomaly_map = np.ascontiguousarray(outputs["anomaly_map"][index], np.float32)
         if not np.isfinite(score) or not np.isfinite(anomaly_map).all():
-            raise FrameError("the engine gave a score that is not a number", f"frame {frame.frame_id}", "verify the engine")
+            raise FrameError(
+                "the engine gave a score that is not a number", f"frame {frame.frame_id}", "verify the engine"
+            )
         mask = anomaly_map >= self.thresholds.pixel.value
         return Result(
             pred_score=self._normalise(score),

@@ -14,7 +14,6 @@ from edgead.engines.cache import EngineKey
 from edgead.engines.targets import choose
 from edgead.errors import EngineError
 
-
 log = logging.getLogger(__name__)
 
 

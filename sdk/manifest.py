@@ -81,7 +81,9 @@ class Manifest:
         size = document["input"]
         variants = {name: _variant_from_json(variant) for name, variant in document["variants"].items()}
         if document["preferred"] not in variants:
-            raise BundleError("the preferred precision has no graph", "manifest.json:preferred", "export the bundle again")
+            raise BundleError(
+                "the preferred precision has no graph", "manifest.json:preferred", "export the bundle again"
+            )
         return cls(
             family=document["model"]["family"],
             options=document["model"]["options"],
@@ -113,7 +115,9 @@ def validate(document: Any) -> None:
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(document))
     if fault is not None:
         place = "/".join(map(str, fault.absolute_path)) or "the top"
-        raise BundleError(f"the manifest is wrong at {place} ({fault.message[:200]})", "manifest.json", "export the bundle again")
+        raise BundleError(
+            f"the manifest is wrong at {place} ({fault.message[:200]})", "manifest.json", "export the bundle again"
+        )
 
 
 def _variant_to_json(variant: Variant) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+
 from edgead.cli.options import PATH, bundle_argument, json_option, precision_option, print_json, target_option
 from edgead.detector import Detector
 from edgead.frame import LostFrame

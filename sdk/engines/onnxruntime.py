@@ -30,7 +30,7 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001  its errors have no common base
+        except Exception as error:
             reason = str(error).strip().splitlines()[0][:300]
             raise EngineError(f"ONNX Runtime cannot load the graph ({reason})", "onnxruntime") from error
         self.size = tuple(self._session.get_inputs()[0].shape[1:3])

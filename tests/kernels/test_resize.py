@@ -6,12 +6,13 @@ import ctypes
 
 import numpy as np
 import pytest
-from edgead.errors import KernelError
-from edgead.kernels import library, reference, resize, resize_into
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+
+from edgead.errors import KernelError
+from edgead.kernels import library, reference, resize, resize_into
 
 sides = st.integers(1, 64)
 images = hnp.arrays(np.uint8, st.tuples(sides, sides, st.just(3)))

@@ -7,10 +7,11 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from edgead.errors import TrainingError
-from edgead.training.checkpoint import SafetensorsIO, load_tree, save_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from edgead.errors import TrainingError
+from edgead.training.checkpoint import SafetensorsIO, load_tree, save_tree
 
 leaves = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=5)
 keys = st.text(max_size=5) | st.integers(-9, 9)

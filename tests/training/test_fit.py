@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from edgead.data.layout import read_dataset, split_validation
 from edgead.errors import DataError, TrainingError
 from edgead.training.data import EpochSampler

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from edgead.training.losses import ELEMENT_LOSSES, amplify, ssim
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.functional.image import structural_similarity_index_measure
+
+from edgead.training.losses import ELEMENT_LOSSES, amplify, ssim
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
 losses = shapes.flatmap(lambda s: hnp.arrays(np.float32, s, elements=st.floats(0, 4, width=32)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from edgead.errors import TrainingError
 from edgead.training.models import build
 from edgead.training.models.lamp import Lamp, LampOptions
-from torch import nn
 
 SMALL = {"height": 64, "width": 64, "base_width": 4}
 
