@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edgead.data.images import read_image, read_mask
 from edgead.data.layout import Sample, read_dataset, split_validation
 from edgead.errors import DataError
-from hypothesis import given
-from hypothesis import strategies as st
 
 names = st.text("abcxyzÄ 0123456789-", min_size=1, max_size=8).map(str.strip).filter(bool)
 
@@ -177,8 +178,8 @@ def test_the_split_does_not_depend_on_the_folder(tmp_path):
 
 
 def test_the_split_follows_sha256_of_the_seed_and_the_name():
-    # `printf 7/a/train/good/8.png | sha256sum` begins with 26cae514, those of 9 and 4 come next. Another order would change
-    # which images every recorded run has held out.
+    # `printf 7/a/train/good/8.png | sha256sum` begins with 26cae514, those of 9 and 4 come next. Another order would
+    # change which images every recorded run has held out.
     _, validation = split_validation(samples_of({"a": 10}), 0.3, seed=7)
     assert [sample.path.stem for sample in validation] == ["4", "8", "9"]
 
