@@ -1,7 +1,8 @@
 """INT8 as explicit Q/DQ: ONNX Runtime's quantiser, set so that TensorRT and OpenVINO both take the result.
 
 Symmetric int8 for activations and for weights (a scale for each output channel), biases left in float, Q/DQ in front of every
-layer and nowhere else. Everything behind the last layer keeps float32: the distance and the score are never quantised.
+layer and nowhere else: TensorRT runs a layer in INT8 only where DQ is its direct producer, with not even a copy between them.
+Everything behind the last layer keeps float32: the distance and the score are never quantised.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QDQQuantizer, QuantType
+from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 
 from edgead.errors import CalibrationError
 from edgead.progress import Progress, silent
@@ -26,8 +30,16 @@ METHODS = {
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
 }
-LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+LAYERS = ("Conv", "MatMul", "Gemm")
 PERCENTILE = 99.99
+
+# With its default of 128 bins the entropy search has a single threshold to choose from: the maximum.
+_HISTOGRAM: dict[str, dict[str, float]] = {
+    "minmax": {},
+    "entropy": {"num_bins": 1024, "num_quantized_bins": 128},
+    "percentile": {"num_bins": 2048, "percentile": PERCENTILE},
+}
+_CHUNK = 8
 
 
 def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax", progress: Progress = silent) -> bytes:
@@ -42,77 +54,88 @@ def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax",
         )
     if len(images) == 0:
         raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder, _quiet():
-        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(graph)
-        quantize_static(
-            source,
-            target,
-            _Reader(images, progress),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(LAYERS),
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph), strict_mode=True)
+    with _quiet():
+        quantizer = QDQQuantizer(
+            model,
             per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=METHODS[method],
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8,
+            tensors_range=_activation_ranges(graph, images, method, progress),
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(LAYERS),
             extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
                 "QuantizeBias": False,
                 "OpTypesToExcludeOutputQuantization": list(LAYERS),
-                "CalibPercentile": PERCENTILE,
+                "TensorQuantOverrides": _pixel_ranges(graph, images.shape[1:]),
             },
         )
-        model = onnx.load(target)
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        model = quantizer.model.model
     if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
-    quantise_before_resize(model)
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def quantise_before_resize(model: onnx.ModelProto) -> None:
-    """Move Q/DQ from behind a nearest-neighbour Resize to the front of it, in place.
+def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, progress: Progress) -> TensorsData:
+    """What each tensor in front of a layer spans on the images, by the method."""
+    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+        source = Path(folder) / "fp32.onnx"
+        source.write_bytes(graph)
+        calibrator = create_calibrator(
+            source,
+            list(LAYERS),
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=METHODS[method],
+            extra_options={"symmetric": True, **_HISTOGRAM[method]},
+        )
+        # The library keeps every activation of what it is given until it is asked for the next: a few images at a time.
+        for begin in range(0, len(images), _CHUNK):
+            calibrator.collect_data(_Reader(images[begin : begin + _CHUNK]))
+            progress("calibrating", min(begin + _CHUNK, len(images)), len(images))
+        return calibrator.compute_data()
 
-    Copying values commutes with rounding them, so the graph computes the same numbers; the copy then moves a quarter of the bytes.
+
+def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[str, Any]]]:
+    """The ranges of the tensors between the pixels and the first layers, from a black and a white image.
+
+    Good parts are never as bright as a defect can be. With the range that they span, a white spot would be clipped to the
+    brightest good pixel, and its score would fall to that of a good part.
     """
-    nodes = list(model.graph.node)
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    for resize in nodes:
-        mode = next((attribute.s for attribute in resize.attribute if attribute.name == "mode"), b"nearest")
-        if resize.op_type != "Resize" or mode != b"nearest":
-            continue
-        following = readers.get(resize.output[0], [])
-        if len(following) != 1 or following[0].op_type != "QuantizeLinear":
-            continue
-        quantise = following[0]
-        (dequantise,) = readers[quantise.output[0]]
-        before, resized, final = resize.input[0], resize.output[0], dequantise.output[0]
-        quantise.input[0], dequantise.output[0] = before, f"{resized}_dequantised"
-        resize.input[0], resize.output[0] = dequantise.output[0], final
-        nodes.remove(resize)
-        nodes.insert(nodes.index(dequantise) + 1, resize)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    model = onnx.load_from_string(graph)
+    pixels = {value.name for value in model.graph.input}
+    entering: list[str] = []
+    for node in model.graph.node:
+        if node.op_type in LAYERS:
+            entering += [name for name in node.input if name in pixels and name not in entering]
+        elif pixels & set(node.input):
+            pixels |= set(node.output)
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in entering)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    extremes = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
+    reached = session.run(entering, {"image": extremes})
+    return {
+        name: [{"symmetric": True, "rmin": values.min(), "rmax": values.max()}]
+        for name, values in zip(entering, reached, strict=True)
+    }
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped library
-    """Hands out one image at a time: ranges do not depend on the batch, and memory stays small."""
+    """Hands out one image at a time, so that ranges do not depend on a batch."""
 
-    def __init__(self, images: NDArray[np.uint8], progress: Progress) -> None:
-        self._images, self._progress = images, progress
-        self._position = 0
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._remaining = iter(images)
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        if self._position == len(self._images):
-            return None
-        self._position += 1
-        self._progress("calibrating", self._position, len(self._images))
-        return {"image": self._images[self._position - 1 : self._position]}
+        image = next(self._remaining, None)
+        return None if image is None else {"image": image[None]}
 
 
 def _strip(model: onnx.ModelProto) -> None:

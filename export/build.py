@@ -22,7 +22,7 @@ from edgead.export.package import score_range, thresholds_of
 from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import Plan, PlanOptions, build_plan, convolution_report
 from edgead.export.verify import Answers, Comparison, check_gate, compare, run_all
-from edgead.load import engine_key
+from edgead.loading import engine_key
 from edgead.manifest import Variant
 from edgead.progress import Progress, silent
 

@@ -17,7 +17,7 @@ import click
 from edgead.cli.options import PATH, bundle_argument, json_option, precision_option, print_json, target_option
 from edgead.detector import Detector
 from edgead.frame import LostFrame
-from edgead.load import load
+from edgead.loading import load
 from edgead.result import Result
 from edgead.sinks import Sink, open_sink
 from edgead.sources import Source, open_source

@@ -11,7 +11,7 @@ from edgead.cli.options import PATH, bundle_argument, json_option, precision_opt
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildOptions, verify
 from edgead.export.verify import check_gate
-from edgead.load import load
+from edgead.loading import load
 from edgead.progress import progress_bar
 
 

@@ -54,10 +54,10 @@ def compile_graph(model: bytes) -> bytes:
     core = _runtime().Core()
     try:
         compiled = core.compile_model(core.read_model(io.BytesIO(_inlined(model))), "CPU", _CONFIG)
-        engine: bytes = compiled.export_model()
+        engine: bytes = compiled.export_model().getvalue()
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph ({_first_line(error)})", "openvino") from error
-    return bytes(engine)
+    return engine
 
 
 def _inlined(model: bytes) -> bytes:

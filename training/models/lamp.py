@@ -81,7 +81,9 @@ class AutoEncoder(nn.Module):
         self.decoder = nn.Sequential(*up, nn.Conv2d(widths[0], 3, kernel, 1, margin), nn.Sigmoid())
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image))  # type: ignore[no-any-return]
+        """float [N, 3, H, W] in 0..1 -> the same."""
+        # Centred, so that a symmetric int8 input uses all of its codes and not the positive half.
+        return self.decoder(self.encoder(image * 2 - 1))  # type: ignore[no-any-return]
 
 
 class Lamp(DetectorModule):
