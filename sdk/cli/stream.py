@@ -115,7 +115,10 @@ def _stop_on_signals() -> Iterator[threading.Event]:
 
 
 class _Terminal:
-    """What people see on standard error while a run goes on: lost frames, and a live line where it is a terminal."""
+    """What people see on standard error while a run goes on: lost frames, and a live line where it is a terminal.
+
+    A terminal that goes away ends nothing but this.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -126,25 +129,25 @@ class _Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._clear()
+        self._say("", end="")
 
     def lost(self, lost: LostFrame) -> None:
         """Say that a frame was lost."""
-        if not self._quiet:
-            self._clear()
-            click.echo(f"lost frame {lost.frame_id} of {lost.source}: {lost.reason}", err=True)
+        self._say(f"lost frame {lost.frame_id} of {lost.source}: {lost.reason}")
 
     def verdict(self, result: Result, summary: Summary) -> None:
         """Renew the live line, at most twice a second."""
-        now = time.monotonic()
-        if self._live and now - self._shown >= SHOW_SECONDS:
+        if self._live and time.monotonic() - self._shown >= SHOW_SECONDS:
             counts = ", ".join(f"{count} {verdict.value}" for verdict, count in summary.verdicts.items())
             verdict = f"frame {result.frame_id}: {result.verdict.value} {result.pred_score:.3f}"
             line = f"{verdict}  |  {counts}  |  {summary.rate:.1f}/s"
-            self._clear()
-            click.echo(line[: shutil.get_terminal_size().columns - 1], err=True, nl=False)
-            self._shown = now
+            self._say(line[: shutil.get_terminal_size().columns - 1], end="")
+            self._shown = time.monotonic()
 
-    def _clear(self) -> None:
-        if self._live:
-            click.echo("\r\x1b[2K", err=True, nl=False)
+    def _say(self, text: str, end: str = "\n") -> None:
+        if self._quiet:
+            return
+        try:
+            click.echo(("\r\x1b[2K" if self._live else "") + text + end, err=True, nl=False)
+        except OSError:
+            self._quiet, self._live = True, False

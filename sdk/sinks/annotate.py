@@ -1,0 +1,49 @@
+"""Drawing a verdict onto its frame."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import cv2
+import numpy as np
+
+from edgead.evaluation.heatmap import overlay
+from edgead.frame import Image
+from edgead.result import Result, Verdict
+
+_COLOURS = {Verdict.ACCEPT: (70, 160, 40), Verdict.WARN: (0, 165, 255), Verdict.REJECT: (40, 40, 210)}  # BGR
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def annotate(result: Result, image: Image, scale: tuple[float, float], width: int, height: int) -> Image:
+    """The frame with heat map, boxes and a verdict banner above it, uint8 [height, width, 3] BGR.
+
+    image: uint8 [h, w, 3] BGR or [h, w] gray. scale: the raw values of the anomaly map that are shown as nothing and
+    as the hottest. A frame of another shape than the picture keeps its proportions, on black.
+    """
+    bgr = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 or image.shape[2] == 1 else image
+    banner = max(24, height // 16)
+    ratio = min(width / bgr.shape[1], (height - banner) / bgr.shape[0])
+    inner = (max(1, round(bgr.shape[1] * ratio)), max(1, round(bgr.shape[0] * ratio)))
+    small = np.asarray(cv2.resize(bgr, inner, interpolation=cv2.INTER_AREA), np.uint8)
+    heat = overlay(np.ascontiguousarray(small[..., ::-1]), result.anomaly_map, *scale, mask=result.pred_mask)
+    picture = np.zeros((height, width, 3), np.uint8)
+    left = (width - inner[0]) // 2
+    picture[banner : banner + inner[1], left : left + inner[0]] = heat[..., ::-1]
+    for region in result.regions:
+        x, y, wide, high = (value * ratio for value in region.box)
+        corner, other = (left + round(x), banner + round(y)), (left + round(x + wide), banner + round(y + high))
+        cv2.rectangle(picture, corner, other, _COLOURS[Verdict.REJECT], 2)
+    picture[:banner] = _COLOURS[result.verdict]
+    _write(picture, f"{result.verdict.value.upper()}  {result.pred_score:.3f}", banner, left=True)
+    _write(picture, f"{PurePath(result.source).name}  #{result.frame_id}", banner, left=False)
+    return picture
+
+
+def _write(picture: Image, text: str, banner: int, *, left: bool) -> None:
+    size = banner / 40
+    thickness = max(1, round(size * 2))
+    plain = text.encode("ascii", "replace").decode()  # the built-in font knows ASCII alone
+    wide = cv2.getTextSize(plain, _FONT, size, thickness)[0][0]
+    x = banner // 4 if left else picture.shape[1] - wide - banner // 4
+    cv2.putText(picture, plain, (x, round(banner * 0.7)), _FONT, size, (255, 255, 255), thickness, cv2.LINE_AA)

@@ -1,0 +1,102 @@
+"""OpenCV's VideoCapture, made quiet, bounded in time, and honest about what it could not decode."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import cv2
+
+from edgead.errors import SourceError
+from edgead.frame import Image
+
+ANSWER_SECONDS = 5  # the longest that a network camera may take to open, or to give a frame
+FAILURES = 10  # reads in a row that give nothing before a capture has failed for good
+
+# FFmpeg writes a line per damaged macroblock to stderr: gigabytes in a month, and none of them names the frame.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
+
+
+class Capture:
+    """An open VideoCapture that gives whole frames only.
+
+    Decoders hide damage: after packets that could not be decoded, FFmpeg goes on predicting from a picture that is
+    not there, and OpenCV hands out the smear as a good frame. So after a read that gave nothing, frames count as
+    damaged up to the next key frame. Damage that the decoder conceals without ever failing a read cannot be seen from
+    here.
+    """
+
+    def __init__(self, target: int | str, backend: int, *, name: str, settings: Sequence[int] = (), todo: str) -> None:
+        """Open a device, file, address or pipeline. Raises SourceError with `name` and `todo` when nothing opens."""
+        with _quiet():
+            try:
+                self._capture = cv2.VideoCapture(target, backend, list(settings))
+            except cv2.error as error:
+                # OpenCV's own text holds the whole address, password and all: it is neither shown nor chained
+                raise SourceError(f"OpenCV refuses it (code {error.code})", name, todo) from None
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise SourceError("it cannot be opened", name, todo)
+        self.failures = 0  # reads in a row that gave nothing
+        self._damaged = False
+        self.count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # 0 where there is no telling
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = rate if 0 < rate < 10_000 else None
+
+    def read(self) -> Image | str:
+        """The next frame, uint8 [H, W, 3] BGR or [H, W] gray, or the reason why there is none."""
+        try:
+            given, image = self._capture.read()
+            reason = "no frame could be decoded"
+        except cv2.error as error:
+            given, image, reason = False, None, f"the decoder failed (code {error.code})"
+        if not given or image is None:
+            self.failures += 1
+            self._damaged = True
+            return reason
+        self.failures = 0
+        if self._damaged and self._is_predicted():
+            return "decoded from a damaged predecessor"
+        self._damaged = False
+        return cast(Image, image)
+
+    def close(self) -> None:
+        """Free the device or file."""
+        self._capture.release()
+
+    def _is_predicted(self) -> bool:
+        return chr(max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_TYPE)))) in "PB"
+
+
+def network_settings() -> list[int]:
+    """Settings for a network camera: answers bounded in time, and no decoder threads, as each holds back one frame."""
+    return [
+        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, ANSWER_SECONDS * 1000),
+        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, ANSWER_SECONDS * 1000),
+        *(cv2.CAP_PROP_N_THREADS, 1),
+    ]
+
+
+def ffmpeg_backend() -> int:
+    """FFmpeg where OpenCV has it, else whatever OpenCV finds."""
+    return int(cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in cv2.videoio_registry.getBackends() else cv2.CAP_ANY)
+
+
+def has_gstreamer() -> bool:
+    """Whether this build of OpenCV has GStreamer."""
+    return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from warning on stderr while it opens: some of its warnings repeat the address."""
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 moved its levels
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)

@@ -1,0 +1,64 @@
+"""Image files as a source: a folder, a glob pattern, or one image."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+import numpy as np
+
+from edgead.errors import DataError, SourceError
+from edgead.frame import Reading, Signal
+from edgead.sources import IMAGES
+from edgead.sources.base import Source
+
+
+class ImageFiles(Source):
+    """Each image once, sorted by path; an image that cannot be read is a LostFrame.
+
+    A frame's `source` is the path of its image, so that a record names the file that it judges.
+    """
+
+    def __init__(self, spec: str | Path) -> None:
+        super().__init__(str(spec))
+        self._spec = str(spec)
+        self._paths: list[Path] | None = None
+
+    def open(self) -> None:
+        """List the images. Raises SourceError where there are none."""
+        paths = sorted(path for path in self._candidates() if _is_image(path))
+        if not paths:
+            todo = f"give a folder, pattern or file with images ({' '.join(IMAGES)}); sub-folders: '{self._spec}/**/*'"
+            raise SourceError("there are no images", self.name, todo)
+        self._paths = paths
+
+    def read(self, timeout: float) -> Reading:
+        """The next image; `timeout` is not needed, as a disk always answers."""
+        from edgead.data.images import read_image
+
+        if self._paths is None:
+            raise self._not_open()
+        if self._next_id >= len(self._paths):
+            return Signal.END
+        path = self._paths[self._next_id]
+        try:
+            image = read_image(path)
+        except DataError as error:
+            return self._lost(error.what, source=str(path))
+        return self._frame(np.ascontiguousarray(image[..., ::-1]), source=str(path))
+
+    def close(self) -> None:
+        """Forget the list."""
+        self._paths = None
+
+    def _candidates(self) -> list[Path]:
+        path = Path(self._spec)
+        if path.is_dir():
+            return list(path.iterdir())
+        if path.exists():
+            return [path]
+        return [Path(found) for found in glob.iglob(self._spec, recursive=True)]  # noqa: PTH207 - takes absolute patterns too
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,258 @@
+"""From a source to verdicts: capture, preparation, inference and sinks at once, and an end that is always clean."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.errors import FrameError, SinkError, SourceError
+from edgead.frame import Frame, Image, LostFrame, Signal
+from edgead.handover import Handover
+from edgead.result import Result
+from edgead.sinks import Sink, open_sink
+from edgead.sinks.writer import SinkWriter
+from edgead.sources import Source, open_source
+from edgead.summary import Summary
+
+log = logging.getLogger(__name__)
+
+Policy = Literal["latest", "every"]
+
+QUEUE = 4  # frames and faults that may wait for the engine; under `latest` no more than one frame
+POLL_SECONDS = 0.2  # how late a request to stop may be noticed
+STOP_SECONDS = 10.0  # how long a source may take to answer or to close before the run ends without it
+
+
+class Judge(Protocol):
+    """The part of `edgead.Detector` that a stream needs. `prepare` runs in another thread than `infer` and `judge`."""
+
+    def prepare(self, image: Image) -> Image:
+        """A frame -> the graph's input. Raises FrameError for a frame that it does not take."""
+
+    def infer(self, batch: Image) -> Mapping[str, NDArray[np.float32]]:
+        """uint8 [N, H, W, 3] -> the graph's outputs."""
+
+    def judge(
+        self, outputs: Mapping[str, NDArray[np.float32]], index: int, frame: Frame, timing: dict[str, float]
+    ) -> Result:
+        """The outputs for one frame -> its result."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame on its way to the engine. timing: milliseconds so far. age: seconds since its capture at `since`, a
+    time.perf_counter()."""
+
+    frame: Frame
+    image: Image
+    timing: dict[str, float]
+    age: float
+    since: float
+
+
+class Stream:
+    """One run of a detector over a source.
+
+    Capture and preparation run in one thread, the sinks in another, inference and `on_fault` in the thread that
+    iterates. Bounded queues join them. Policy `latest`: a frame that waits for the engine gives way to a newer one,
+    so the lag stays below one frame period, one preparation and one inference (what is dropped is counted); the
+    default for live sources. Policy `every`: the source waits for the engine, nothing is dropped; the default for
+    files. A lost frame, and one that the detector refuses with FrameError, is never judged: it is counted, goes to
+    the sinks, then to `on_fault`.
+
+    Iterate inside `with`: at its end every thread has ended and every sink is closed, whatever happened. An error in
+    any thread ends the run and is raised here; frames read before a source failed are judged first. `stop`: when set,
+    no more frames are read, those read are judged, and the iteration ends. max_frames: judge at most that many.
+    """
+
+    def __init__(
+        self,
+        detector: Judge,
+        source: Source | str | int | Path,
+        *,
+        policy: Policy | None = None,
+        sinks: Sequence[Sink | str | Path] = (),
+        on_fault: Callable[[LostFrame], None] | None = None,
+        stop: threading.Event | None = None,
+        max_frames: int | None = None,
+    ) -> None:
+        if policy not in (None, "latest", "every"):
+            raise ValueError(f"there is no policy {policy}: give latest or every")
+        self.source = source if isinstance(source, Source) else open_source(source)
+        self.policy: Policy = policy or ("latest" if self.source.live else "every")
+        self.source.freshest = self.policy == "latest"
+        self._detector, self._on_fault, self._max_frames = detector, on_fault, max_frames
+        self._stop = stop or threading.Event()  # asks for an end; those who set it own it
+        self._leaving = threading.Event()  # nobody will take another frame
+        self._summary = Summary(self.source.name)
+        self._delivered = 0
+        self._error: BaseException | None = None
+        self._frames: Handover[Prepared | LostFrame] = Handover(QUEUE)
+        opened = [sink if isinstance(sink, Sink) else open_sink(sink, source=self.source) for sink in sinks]
+        self._writer = SinkWriter(opened, self._summary.stages["sinks"], self._fail)
+        self._capture = threading.Thread(target=self._read, name="edgead-capture", daemon=True)
+
+    @property
+    def summary(self) -> Summary:
+        """The counts so far."""
+        self._summary.dropped = self._frames.dropped + self.source.dropped
+        self._summary.frames = self._delivered + self.source.dropped
+        return self._summary
+
+    def __enter__(self) -> Stream:
+        self._summary.begin()
+        self._writer.start()
+        if self._error is not None:
+            self.__exit__(None, None, None)
+        self._capture.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        self._frames.close()
+        if self._capture.ident is not None:
+            self._capture.join(STOP_SECONDS)
+        if self._capture.is_alive():
+            self._fail(self._stuck())
+        try:
+            self._writer.finish()
+        except SinkError as late:
+            self._fail(late)
+        self._summary.end()
+        if self._error is None or self._error is error:
+            return
+        if error is not None and not isinstance(error, GeneratorExit):
+            log.warning("%s", self._error)  # the error on its way up came first
+            return
+        raise self._error
+
+    def __iter__(self) -> Iterator[Result]:
+        if self._capture.ident is None:
+            raise RuntimeError("iterate over a Stream inside `with`")
+        judged = 0
+        asked = 0.0
+        while judged != self._max_frames and (item := self._frames.take(POLL_SECONDS)) is not Signal.END:
+            if item is Signal.TIMEOUT:
+                if self._stop.is_set():
+                    asked = asked or time.monotonic()
+                    if time.monotonic() - asked > STOP_SECONDS:
+                        raise self._stuck()
+            elif isinstance(item, LostFrame):
+                self._report(item)
+            else:
+                judged += 1
+                try:
+                    result = self._judge(item)
+                except FrameError as error:
+                    self._report(_refused(item.frame, error))
+                else:
+                    yield result
+
+    def _judge(self, item: Prepared) -> Result:
+        begin = time.perf_counter()
+        outputs = self._detector.infer(item.image[None])
+        inferred = time.perf_counter()
+        timing = {**item.timing, "wait": (begin - item.since) * 1e3, "infer": (inferred - begin) * 1e3}
+        result = self._detector.judge(outputs, 0, item.frame, timing)
+        done = time.perf_counter()
+        result.timing.update(timing, judge=(done - inferred) * 1e3, total=(item.age + done - item.since) * 1e3)
+        self._summary.count(result)
+        self._writer.put((result, item.frame))
+        return result
+
+    def _report(self, lost: LostFrame) -> None:
+        self._summary.lost += 1
+        self._writer.put(lost)
+        if self._on_fault is not None:
+            self._on_fault(lost)
+
+    def _read(self) -> None:
+        """The capture thread: read, prepare, hand over."""
+        try:
+            with self.source as source:
+                self._read_from(source)
+        except BaseException as error:  # noqa: BLE001 - `take` raises it in the thread that iterates
+            if self._leaving.is_set():
+                log.warning("%s", error)
+            self._frames.end(error)
+        else:
+            self._frames.end()
+
+    def _read_from(self, source: Source) -> None:
+        frames = 0
+        latest = self.policy == "latest"
+        begin = time.perf_counter()
+        while not self._stop.is_set() and not self._leaving.is_set():
+            reading = source.read(POLL_SECONDS)
+            if reading is Signal.TIMEOUT:
+                continue
+            if reading is Signal.END:
+                return
+            self._delivered += 1
+            frames += isinstance(reading, Frame)
+            item = self._prepare(reading, begin) if isinstance(reading, Frame) else reading
+            taken = self._frames.put(item, replaces=latest and isinstance(item, Prepared))
+            if not taken or (not latest and frames == self._max_frames):
+                return
+            begin = time.perf_counter()
+
+    def _prepare(self, frame: Frame, begin: float) -> Prepared | LostFrame:
+        read = time.perf_counter()
+        try:
+            image = self._detector.prepare(frame.image)
+        except FrameError as error:
+            return _refused(frame, error)
+        done = time.perf_counter()
+        # A live source may hold a frame before it is read, and its clock is the wall's, which may be set meanwhile
+        age = max(0.0, time.time() - frame.captured_at) if self.source.live else done - read
+        return Prepared(frame, image, {"capture": (read - begin) * 1e3, "prepare": (done - read) * 1e3}, age, done)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run because of an error outside the thread that iterates; the first one is raised."""
+        self._error = self._error or error
+        self._frames.close()
+
+    def _stuck(self) -> SourceError:
+        return SourceError(f"the source does not answer for {STOP_SECONDS:.0f} s", self.source.name, "check the camera")
+
+
+def _refused(frame: Frame, error: FrameError) -> LostFrame:
+    return LostFrame(frame.frame_id, frame.source, frame.captured_at, error.what)
+
+
+def stream(
+    detector: Judge,
+    source: Source | str | int | Path,
+    *,
+    policy: Policy | None = None,
+    sinks: Sequence[Sink | str | Path] = (),
+    on_fault: Callable[[LostFrame], None] | None = None,
+    stop: threading.Event | None = None,
+    max_frames: int | None = None,
+) -> Iterator[Result]:
+    """Judge the frames of a source, one result after another: `Stream`, as a plain iterator.
+
+    It ends its threads and closes its sinks when it is exhausted, raises, or is closed. A loop that may be left by an
+    exception of its own should use `with Stream(...) as run`, as an iterator learns of that only when Python collects
+    it.
+
+    Raises SourceError, SinkError or EngineError, and whatever `on_fault` or a source of the caller's own raises.
+    """
+    run = Stream(detector, source, policy=policy, sinks=sinks, on_fault=on_fault, stop=stop, max_frames=max_frames)
+    return _results(run)
+
+
+def _results(run: Stream) -> Iterator[Result]:
+    with run:
+        yield from run

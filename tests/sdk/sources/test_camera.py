@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from edgead.errors import SourceError
+from edgead.frame import Frame, LostFrame, Signal
+from edgead.sources import camera as camera_module
+from edgead.sources import capture as capture_module
+from edgead.sources import open_source
+
+HttpCamera = Any
+SECRET = "secretpw"
+
+
+def test_frames_of_an_http_camera(http_camera: HttpCamera) -> None:
+    before = threading.active_count()
+    source = open_source(http_camera.address)
+    assert source.live
+    began = time.time()
+    with source:
+        frames = [source.read(2) for _ in range(20)]
+    ended = time.time()
+    assert all(isinstance(frame, Frame) for frame in frames)
+    assert [frame.frame_id for frame in frames] == list(range(20))
+    assert [round(float(frame.image.mean())) for frame in frames] == list(range(20))
+    moments = [frame.captured_at for frame in frames]
+    assert moments == sorted(moments) and began <= moments[0] and moments[-1] <= ended
+    assert threading.active_count() <= before + 1  # the server's own thread for this client may still be sending
+    assert http_camera.users[0] == f"joe:{SECRET}"
+
+
+def test_a_cut_jpeg_is_lost_and_the_next_frame_is_good(http_camera: HttpCamera) -> None:
+    http_camera.cut = {12}
+    with open_source(http_camera.address) as source:
+        readings = [source.read(2) for _ in range(20)]
+    assert [reading.frame_id for reading in readings if isinstance(reading, LostFrame)] == [12]
+    assert round(float(readings[13].image.mean())) == 13
+
+
+def test_a_stalled_camera_times_out_on_time_and_fails_in_the_end(
+    http_camera: HttpCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(camera_module, "PAUSE_SECONDS", 0.01)
+    http_camera.stall_at = 5
+    with open_source(http_camera.address) as source:
+        for _ in range(5):
+            assert isinstance(source.read(2), Frame)
+        began = time.monotonic()
+        assert source.read(0.2) is Signal.TIMEOUT  # OpenCV is still inside its own read
+        assert 0.19 < time.monotonic() - began < 0.5
+        with pytest.raises(SourceError, match="stopped giving frames, http://127") as raised:
+            for _ in range(100):
+                assert not isinstance(source.read(0.2), Frame)
+    assert SECRET not in str(raised.value)
+
+
+def test_a_camera_that_hangs_up_fails(http_camera: HttpCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module, "PAUSE_SECONDS", 0.01)
+    http_camera.hang_up_at = 5
+    lost = 0
+    with open_source(http_camera.address) as source, pytest.raises(SourceError, match="stopped giving frames"):
+        for _ in range(100):
+            lost += isinstance(source.read(2), LostFrame)
+    assert lost == 10
+
+
+def test_closing_while_the_camera_stalls_does_not_hang(
+    http_camera: HttpCamera, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(camera_module, "CLOSE_SECONDS", 0.1)
+    http_camera.stall_at = 3
+    source = open_source(http_camera.address)
+    with source, caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            source.read(2)
+        time.sleep(0.1)
+        began = time.monotonic()
+        source.close()
+        assert time.monotonic() - began < 1
+    assert "does not answer" in caplog.text and SECRET not in caplog.text
+    grabber = next(thread for thread in threading.enumerate() if thread.name == "edgead-camera")
+    http_camera.over.set()
+    grabber.join(5)
+    assert not grabber.is_alive()  # it frees the camera by itself when OpenCV comes back
+
+
+@pytest.mark.parametrize("freshest", [True, False])
+def test_a_slow_reader_gets_the_freshest_frame_or_every_frame(http_camera: HttpCamera, freshest: bool) -> None:
+    http_camera.fps = 100
+    source = open_source(http_camera.address)
+    source.freshest = freshest
+    with source:
+        assert isinstance(source.read(2), Frame)
+        time.sleep(0.5)
+        late = [source.read(2) for _ in range(3)]
+    numbers = [frame.frame_id for frame in late if isinstance(frame, Frame)]
+    assert numbers == [round(float(frame.image.mean())) for frame in late]
+    if freshest:
+        assert numbers[0] > 20
+        assert time.time() - late[-1].captured_at < 0.5
+        assert source.dropped >= 20
+    else:
+        assert numbers == [1, 2, 3]
+        assert source.dropped == 0
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp", "tcp"])
+def test_an_unreachable_camera_says_what_to_check_and_no_password(
+    scheme: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    source = open_source(f"{scheme}://joe:{SECRET}@127.0.0.1:{port}/top?token={SECRET}")
+    with pytest.raises(SourceError, match="check the address, the user name and password") as raised, source:
+        pass
+    assert source.name == f"{scheme}://127.0.0.1:{port}/top?token=***"
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert SECRET not in str(error)
+        error = error.__cause__ or error.__context__
+    output = capfd.readouterr()
+    assert SECRET not in output.out + output.err + caplog.text
+
+
+def test_a_camera_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "ANSWER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(SourceError), open_source(f"rtsp://joe:{SECRET}@127.0.0.1:{silent.getsockname()[1]}/top"):
+            pass
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("spec", [63, "63", "/dev/video63"])
+def test_a_missing_device_names_what_is_here(spec: str | int, capfd: pytest.CaptureFixture[str]) -> None:
+    source = open_source(spec)
+    with pytest.raises(SourceError, match=r"there is no /dev/video63; video devices here: .*plugged in"), source:
+        pass
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgead.frame import Signal
+from edgead.handover import Handover
+
+
+def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread.start()
+    return thread, results
+
+
+def drain(queue: Handover[int]) -> list[int]:
+    items: list[int] = []
+    while isinstance(item := queue.take(0), int):
+        items.append(item)
+    return items
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_only_waiting_replaceable_items_are_replaced(replaceable: list[bool]) -> None:
+    queue: Handover[int] = Handover(100)
+    for number, replaces in enumerate(replaceable):
+        assert queue.put(number, replaces=replaces)
+    newest = max((number for number, replaces in enumerate(replaceable) if replaces), default=-1)
+    expected = [number for number, replaces in enumerate(replaceable) if not replaces or number == newest]
+    assert drain(queue) == expected
+    assert queue.dropped == len(replaceable) - len(expected)
+
+
+def test_a_full_queue_holds_the_giver_until_there_is_room() -> None:
+    queue: Handover[int] = Handover(2)
+    thread, results = in_thread(lambda: [queue.put(number) for number in range(3)])
+    thread.join(0.1)
+    assert thread.is_alive()
+    assert queue.take(0) == 0
+    thread.join(2)
+    assert results == [[True, True, True]]
+    assert drain(queue) == [1, 2]
+
+
+def test_replacing_makes_its_own_room() -> None:
+    queue: Handover[int] = Handover(1)
+    assert queue.put(1, replaces=True)
+    assert queue.put(2, replaces=True)  # would wait for ever otherwise
+    assert drain(queue) == [2]
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_closing_frees_a_waiting_giver(replaces: bool) -> None:
+    queue: Handover[int] = Handover(1)
+    queue.put(1)
+    thread, results = in_thread(lambda: queue.put(2, replaces=replaces))
+    time.sleep(0.05)
+    queue.close()
+    thread.join(2)
+    assert results == [False]
+    assert queue.put(3) is False
+    assert queue.take(0) is Signal.END
+
+
+def test_ending_frees_a_waiting_taker() -> None:
+    queue: Handover[int] = Handover(1)
+    thread, results = in_thread(lambda: queue.take(30))
+    time.sleep(0.05)
+    queue.end()
+    thread.join(2)
+    assert results == [Signal.END]
+
+
+def test_what_was_put_before_the_end_is_still_taken_and_the_error_comes_last() -> None:
+    queue: Handover[int] = Handover(3)
+    queue.put(1)
+    queue.put(2)
+    queue.end(ValueError("camera"))
+    assert queue.take(0) == 1
+    assert queue.take(0) == 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match="camera"):
+            queue.take(0)
+
+
+def test_a_taker_who_closed_hears_no_error() -> None:
+    queue: Handover[int] = Handover(3)
+    queue.put(1)
+    queue.end(ValueError("camera"))
+    queue.close()
+    assert queue.take(0) is Signal.END
+
+
+def test_a_timeout_takes_its_time_and_no_more() -> None:
+    queue: Handover[int] = Handover(1)
+    began = time.monotonic()
+    assert queue.take(0.1) is Signal.TIMEOUT
+    assert 0.09 < time.monotonic() - began < 0.5
+
+
+def test_many_items_between_two_threads_arrive_in_order() -> None:
+    queue: Handover[int] = Handover(3)
+    thread, _ = in_thread(lambda: [queue.put(number) for number in range(5000)] and queue.end())
+    taken = []
+    while isinstance(item := queue.take(2), int):
+        taken.append(item)
+    thread.join()
+    assert taken == list(range(5000))
