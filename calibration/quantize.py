@@ -1,8 +1,8 @@
 """INT8 as explicit Q/DQ: ONNX Runtime's quantiser, set so that TensorRT and OpenVINO both take the result.
 
-Symmetric int8 for activations and for weights (a scale for each output channel), biases left in float, Q/DQ in front of every
-layer and nowhere else: TensorRT runs a layer in INT8 only where DQ is its direct producer, with not even a copy between them.
-Everything behind the last layer keeps float32: the distance and the score are never quantised.
+Symmetric int8 for activations and for weights (a scale for each output channel), biases left in float, Q/DQ in front of
+every layer and nowhere else: TensorRT runs a layer in INT8 only where DQ is its direct producer, with not even a copy
+between them. Everything behind the last layer keeps float32: the distance and the score are never quantised.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _CHUNK = 8
 def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax", progress: Progress = silent) -> bytes:
     """Quantise a float32 detector graph with the ranges that its activations take on `images`, uint8 [N, H, W, 3].
 
-    method: `minmax` (the whole range), `entropy` (KL divergence) or `percentile` (99.99 % of the values). Deterministic. Raises
-    CalibrationError for an unknown method, no images, or a graph without layers.
+    method: `minmax` (the whole range), `entropy` (KL divergence) or `percentile` (99.99 % of the values).
+    Deterministic. Raises CalibrationError for an unknown method, no images, or a graph without layers.
     """
     if method not in METHODS:
         raise CalibrationError(
@@ -106,8 +106,8 @@ def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, pro
 def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[str, Any]]]:
     """The ranges of the tensors between the pixels and the first layers, from a black and a white image.
 
-    Good parts are never as bright as a defect can be. With the range that they span, a white spot would be clipped to the
-    brightest good pixel, and its score would fall to that of a good part.
+    Good parts are never as bright as a defect can be. With the range that they span, a white spot would be clipped to
+    the brightest good pixel, and its score would fall to that of a good part.
     """
     model = onnx.load_from_string(graph)
     pixels = {value.name for value in model.graph.input}
@@ -117,7 +117,8 @@ def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[s
             entering += [name for name in node.input if name in pixels and name not in entering]
         elif pixels & set(node.input):
             pixels |= set(node.output)
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in entering)
+    for name in entering:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     extremes = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     reached = session.run(entering, {"image": extremes})

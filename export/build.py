@@ -29,8 +29,9 @@ from edgead.progress import Progress, silent
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """precision, target: what to build. method, calibration_size: how INT8 ranges are found. threshold: how thresholds are fitted.
-    max_drop: the budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX only."""
+    """precision, target: what to build. method, calibration_size: how INT8 ranges are found. threshold: how thresholds
+    are fitted. max_drop: the budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX
+    only."""
 
     precision: str = "int8"
     target: str = "auto"
@@ -43,9 +44,10 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built. bundle: with the new precision. engine: its entry in the cache, None where it is for another device. plan: the
-    serialised engine. comparison: with the fp32 graph. int8_layers, layers: convolutions and matrix products that compute in INT8,
-    and all of them; others: why each of the rest does not, as far as the runtime tells."""
+    """What was built. bundle: with the new precision. engine: its entry in the cache, None where it is for another
+    device. plan: the serialised engine. comparison: with the fp32 graph. int8_layers, layers: convolutions and matrix
+    products that compute in INT8, and all of them; others: why each of the rest does not, as far as the runtime
+    tells."""
 
     bundle: Bundle
     target: str
@@ -73,11 +75,13 @@ class BuildReport:
 def build_engine(
     path: Path, dataset: Dataset, options: BuildOptions | None = None, *, progress: Progress = silent
 ) -> BuildReport:
-    """Build, verify and keep an engine for `path`, a bundle; the bundle then holds the graph, its thresholds and the proof.
+    """Build, verify and keep an engine for `path`, a bundle; the bundle then holds the graph, its thresholds and the
+    proof.
 
-    `dataset` gives the calibration images, the normal images that the thresholds are fitted on, and, where it has them, labelled
-    images for the comparison. Where the target cannot run here, the same graph is verified on OpenVINO and the report says that
-    it was emulated. Raises GateRefused outside the budget; then neither the bundle nor the cache has changed.
+    `dataset` gives the calibration images, the normal images that the thresholds are fitted on, and, where it has them,
+    labelled images for the comparison. Where the target cannot run here, the same graph is verified on OpenVINO and the
+    report says that it was emulated. Raises GateRefused outside the budget; then neither the bundle nor the cache has
+    changed.
     """
     options = options or BuildOptions()
     bundle = read_bundle(path)
@@ -99,7 +103,8 @@ def build_engine(
 
 
 def choose_target(target: str) -> str:
-    """The target to build for: with `auto`, what runs here; by name, also one that is only built here and runs elsewhere."""
+    """The target to build for: with `auto`, what runs here; by name, also one that is only built here and runs
+    elsewhere."""
     return choose() if target == "auto" else target
 
 

@@ -20,8 +20,8 @@ INPUT, OUTPUTS = "image", ("anomaly_map", "score")
 def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes:
     """Export a detector module in eval mode: `forward(uint8 [N, H, W, 3]) -> (anomaly_map [N, H, W], score [N])`.
 
-    The same weights give the same bytes: whatever the exporter notes of the machine (stack traces, paths) is removed. Raises
-    ExportError where the module cannot be exported or breaks the contract.
+    The same weights give the same bytes: whatever the exporter notes of the machine (stack traces, paths) is removed.
+    Raises ExportError where the module cannot be exported or breaks the contract.
     """
     model = model.eval()
     example = torch.zeros((2, height, width, 3), dtype=torch.uint8)

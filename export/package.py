@@ -34,8 +34,8 @@ _TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a detector comes from, for the manifest. family, options: the model. classes: what it was trained on. training: the
-    data's name, counts, digest, seed and validation share; no paths."""
+    """Where a detector comes from, for the manifest. family, options: the model. classes: what it was trained on.
+    training: the data's name, counts, digest, seed and validation share; no paths."""
 
     family: str
     options: Mapping[str, Any]
@@ -56,8 +56,8 @@ def make_bundle(
 ) -> Bundle:
     """Export a detector with thresholds fitted on `validation`: normal images that training held out.
 
-    The graph is compared with the model on some of them first. The same weights and images give the same bundle, bit for bit.
-    Raises ExportError where the graph differs from the model by more than the tolerance.
+    The graph is compared with the model on some of them first. The same weights and images give the same bundle, bit
+    for bit. Raises ExportError where the graph differs from the model by more than the tolerance.
     """
     if not validation:
         raise ExportError(
@@ -92,7 +92,8 @@ def thresholds_of(normal: Answers, method: str) -> Thresholds:
 
 
 def score_range(normal: Answers, thresholds: Thresholds) -> tuple[float, float]:
-    """The raw scores that become 0 and 1: the lowest of a normal image, and as far above the threshold as that is below."""
+    """The raw scores that become 0 and 1: the lowest of a normal image, and as far above the threshold as that is
+    below."""
     reject = thresholds.image.value
     reach = max(reject - float(normal.scores.min()), abs(reject) * 1e-3, float(np.finfo(np.float32).tiny))
     return reject - reach, reject + reach

@@ -18,7 +18,8 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest differences between PyTorch and ONNX Runtime, relative to the output's largest value; images: how many."""
+    """Largest differences between PyTorch and ONNX Runtime, relative to the output's largest value; images: how
+    many."""
 
     anomaly_map: float
     score: float

@@ -1,7 +1,7 @@
 """The fp16 graph: the network in half precision, the pixels before it and the score behind it in single.
 
-ONNX Runtime's own converter rounds every value between two float32 nodes through float16 on its way, so a score that should
-stay in single precision would not; hence this one.
+ONNX Runtime's own converter rounds every value between two float32 nodes through float16 on its way, so a score that
+should stay in single precision would not; hence this one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _FP32_INPUTS = {"Resize": (1, 2), "QuantizeLinear": (), "DequantizeLinear": ()} 
 
 
 def to_fp16(graph: bytes) -> bytes:
-    """Convert a detector graph: weights and activations of the network become float16; inputs and outputs keep their types.
+    """Convert a detector graph: weights and activations of the network become float16; inputs and outputs keep their
+    types.
 
     Casts stand only where the network begins and ends. Raises ExportError where the graph has no network to convert.
     """

@@ -200,7 +200,8 @@ def _set_batches(
     batches = (options.min_batch, options.opt_batch, options.max_batch)
     if shape[0] > 0 and set(batches) != {shape[0]}:
         raise EngineError(f"the graph takes batches of {shape[0]} only", target, "export it with a free batch")
-    profile.set_shape(INPUT, *((batch, *shape[1:]) for batch in batches))
+    least, best, most = ((batch, *shape[1:]) for batch in batches)
+    profile.set_shape(INPUT, least, best, most)
 
 
 def _products(trt: ModuleType, network: api.INetworkDefinition) -> list[str]:

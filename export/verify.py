@@ -31,10 +31,10 @@ class Answers:
 class Comparison:
     """An engine beside the fp32 graph.
 
-    target: the runtime that was run; emulated: whether it stood in for another that cannot run here. images: how many were
-    compared. map_error, score_error: largest absolute difference as a share of the largest fp32 value. changed_verdicts: images
-    judged otherwise, each side by its own threshold; changed: their names, the largest change first. image_auroc, pixel_auroc
-    and their fp32 values: None without labels or masks.
+    target: the runtime that was run; emulated: whether it stood in for another that cannot run here. images: how many
+    were compared. map_error, score_error: largest absolute difference as a share of the largest fp32 value.
+    changed_verdicts: images judged otherwise, each side by its own threshold; changed: their names, the largest change
+    first. image_auroc, pixel_auroc and their fp32 values: None without labels or masks.
     """
 
     target: str
@@ -133,7 +133,8 @@ def compare(
 
 
 def check_gate(comparison: Comparison, max_drop: float, what: str) -> Comparison:
-    """Return the comparison with its budget noted. Raises GateRefused, naming the worst images, where it is exceeded."""
+    """Return the comparison with its budget noted. Raises GateRefused, naming the worst images, where it is
+    exceeded."""
     faults = comparison.faults(max_drop)
     if faults:
         worst = f"; verdicts that change first: {', '.join(comparison.changed[:5])}" if comparison.changed else ""

@@ -1,4 +1,5 @@
-"""The operators once more in NumPy, float64, written from their definitions and not from the kernels: the oracle of the tests."""
+"""The operators once more in NumPy, float64, written from their definitions and not from the kernels: the oracle of the
+tests."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 
 
 def resize_matrix(size: int, out: int) -> NDArray[np.float64]:
-    """float64 [out, size]: the triangle filter of half width max(1, size / out) at half-pixel centres, rows summing to 1."""
+    """float64 [out, size]: the triangle filter of half width max(1, size / out) at half-pixel centres, rows summing to
+    1."""
     scale = size / out
     centre = (np.arange(out)[:, None] + 0.5) * scale - 0.5
     distance = np.abs(np.arange(size)[None, :] - centre) / max(scale, 1.0)

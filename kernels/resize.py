@@ -1,4 +1,5 @@
-"""Antialiased bilinear resize with half-pixel centres: the one that training, calibration, evaluation and cameras share.
+"""Antialiased bilinear resize with half-pixel centres: the one that training, calibration, evaluation and cameras
+share.
 
 The definition, in integers and therefore with the same bits everywhere, is in `include/edgead/resize.h`.
 """
@@ -32,8 +33,8 @@ def _pixels(image: Image) -> Image:
 def resize_into(image: Image, out: Image, *, swap_channels: bool = False) -> None:
     """Resize `image`, uint8 [h, w, 3], [h, w, 1] or [h, w], into `out`, uint8 [height, width, 3], C-contiguous.
 
-    Gray becomes three equal channels. `swap_channels` exchanges the first and the third (BGR <-> RGB). Sides up to 32768.
-    Raises KernelError for any other array.
+    Gray becomes three equal channels. `swap_channels` exchanges the first and the third (BGR <-> RGB). Sides up to
+    32768. Raises KernelError for any other array.
     """
     image = _pixels(image)
     if out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3 or not out.flags.c_contiguous:

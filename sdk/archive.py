@@ -1,7 +1,7 @@
 """A zip file with uncompressed members: written with the same bytes every time, read with suspicion.
 
-Bundles and engine cache entries are such archives. Members are stored, not compressed, so that no member can be larger in
-memory than the file is on disk.
+Bundles and engine cache entries are such archives. Members are stored, not compressed, so that no member can be larger
+in memory than the file is on disk.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
 def read_archive(path: Path) -> dict[str, bytes]:
     """All members by name.
 
-    Raises BundleError, naming the file or the member and the reason, for a missing, truncated or altered file, a member that is
-    compressed, encrypted, named twice or named like a path.
+    Raises BundleError, naming the file or the member and the reason, for a missing, truncated or altered file, a member
+    that is compressed, encrypted, named twice or named like a path.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -23,8 +23,8 @@ Outputs = Mapping[str, NDArray[np.float32]]
 class Detector:
     """Judges frames with one engine and the thresholds of its precision.
 
-    It owns the engine, which runs until `close` or the end of a `with` block. Calls are not thread safe, but `prepare` and
-    `judge` may run in other threads than `infer`.
+    It owns the engine, which runs until `close` or the end of a `with` block. Calls are not thread safe, but `prepare`
+    and `judge` may run in other threads than `infer`.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, precision: str) -> None:
@@ -75,7 +75,8 @@ class Detector:
         return resize(image, self.height, self.width, swap_channels=True)
 
     def infer(self, batch: Image) -> dict[str, NDArray[np.float32]]:
-        """uint8 [N, height, width, 3], RGB -> `score` float32 [N], `anomaly_map` float32 [N, height, width], in raw units."""
+        """uint8 [N, height, width, 3], RGB -> `score` float32 [N], `anomaly_map` float32 [N, height, width], in raw
+        units."""
         return self.engine.infer(batch)
 
     def judge(self, outputs: Outputs, index: int, frame: Frame, timing: dict[str, float]) -> Result:

@@ -15,8 +15,8 @@ Image = NDArray[np.uint8]
 class Frame:
     """One picture of the line.
 
-    image: uint8 [H, W, 3] in BGR order (OpenCV's), or [H, W] gray. frame_id: counts up from 0 within a source, lost frames
-    included. source: the name for records, credentials removed. captured_at: seconds since 1970-01-01 UTC.
+    image: uint8 [H, W, 3] in BGR order (OpenCV's), or [H, W] gray. frame_id: counts up from 0 within a source, lost
+    frames included. source: the name for records, credentials removed. captured_at: seconds since 1970-01-01 UTC.
     """
 
     image: Image

@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 def load(path: str | Path, *, target: str = "auto", precision: str | None = None) -> Detector:
     """Read a bundle and start its engine.
 
-    target: `auto` (TensorRT on NVIDIA, else OpenVINO), or a target's name. precision: `fp32`, `fp16` or `int8`; by default the one
-    that `edgead build-engine` last verified, else fp32. The engine comes from the cache; OpenVINO compiles it on a miss.
+    target: `auto` (TensorRT on NVIDIA, else OpenVINO), or a target's name. precision: `fp32`, `fp16` or `int8`; by
+    default the one that `edgead build-engine` last verified, else fp32. The engine comes from the cache; OpenVINO
+    compiles it on a miss.
 
-    Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where a TensorRT engine
-    was not built on this device.
+    Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where a
+    TensorRT engine was not built on this device.
     """
     bundle = read_bundle(path)
     precision = precision or bundle.manifest.preferred

@@ -23,8 +23,9 @@ PRECISIONS = ("fp32", "fp16", "int8")
 class Variant:
     """The detector graph in one precision.
 
-    member: the ONNX file in the bundle. thresholds: fitted on this precision's own scores, in raw units. score_range: raw
-    scores that become 0 and 1. metrics: what was measured, with the data's name. verification: how it compares with fp32.
+    member: the ONNX file in the bundle. thresholds: fitted on this precision's own scores, in raw units. score_range:
+    raw scores that become 0 and 1. metrics: what was measured, with the data's name. verification: how it compares with
+    fp32.
     """
 
     member: str
@@ -37,8 +38,8 @@ class Variant:
 @dataclass(frozen=True)
 class Manifest:
     """family and options: the model. classes: categories it was trained on. height, width: pixels of the graph's input.
-    variants: by precision; `fp32` is always there. preferred: the precision that runs when none is asked for. training: the
-    data's name, counts, digest, seed and validation share. tools: versions and commit of what made it."""
+    variants: by precision; `fp32` is always there. preferred: the precision that runs when none is asked for. training:
+    the data's name, counts, digest, seed and validation share. tools: versions and commit of what made it."""
 
     family: str
     options: Mapping[str, Any]
@@ -76,7 +77,8 @@ class Manifest:
 
     @classmethod
     def from_json(cls, document: Any) -> Manifest:
-        """Check a parsed manifest against the schema and give it types. Raises BundleError with the place of the first fault."""
+        """Check a parsed manifest against the schema and give it types. Raises BundleError with the place of the first
+        fault."""
         validate(document)
         size = document["input"]
         variants = {name: _variant_from_json(variant) for name, variant in document["variants"].items()}

@@ -36,9 +36,10 @@ class Region:
 class Result:
     """What a detector says of one frame.
 
-    pred_score: 0..1, where 0.5 is the threshold. pred_label: True when anomalous (verdict `reject`). anomaly_map: float32
-    [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold. raw_score: the graph's score.
-    timing: milliseconds per stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since 1970-01-01 UTC.
+    pred_score: 0..1, where 0.5 is the threshold. pred_label: True when anomalous (verdict `reject`). anomaly_map:
+    float32 [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold. raw_score: the
+    graph's score. timing: milliseconds per stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since
+    1970-01-01 UTC.
     """
 
     pred_score: float

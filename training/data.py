@@ -16,7 +16,8 @@ def digest(images: Tensor) -> str:
 
 
 class EpochSampler(Sampler[int]):
-    """A shuffle that depends on the seed and the epoch alone, so that a resumed run sees the order it would have seen."""
+    """A shuffle that depends on the seed and the epoch alone, so that a resumed run sees the order it would have
+    seen."""
 
     def __init__(self, data: Sized, seed: int) -> None:
         self._count, self._seed, self._epoch = len(data), seed, 0

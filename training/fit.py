@@ -35,7 +35,8 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to train. learning_rate None: 1e-3 for Adam and RMSprop; for SGD 0.1 / (height * width * 3), since Eq. 1 sums over them.
+    """How to train. learning_rate None: 1e-3 for Adam and RMSprop; for SGD 0.1 / (height * width * 3), since Eq. 1 sums
+    over them.
 
     accelerator, devices, strategy, num_nodes and precision are Lightning's own flags.
     """
@@ -89,7 +90,8 @@ class Fitting(lightning.LightningModule):
         self.log("validation_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
 
     def on_train_epoch_start(self) -> None:
-        # Noise of an epoch depends on the seed and the epoch alone, so that a resumed run draws what it would have drawn.
+        # Noise of an epoch depends on the seed and the epoch alone, so that a resumed run draws what it would have
+        # drawn.
         torch.manual_seed(self.fit_options.seed * 1_000_003 + self.current_epoch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -101,7 +103,8 @@ class Fitting(lightning.LightningModule):
 
 
 class History(Callback):
-    """Keeps the losses of every epoch in `history.jsonl`, and the weights of the epoch with the lowest validation loss."""
+    """Keeps the losses of every epoch in `history.jsonl`, and the weights of the epoch with the lowest validation
+    loss."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -145,9 +148,10 @@ def fit(
 ) -> DetectorModule:
     """Train a detector on normal images and leave a run folder; returns the model of the best epoch, in eval mode.
 
-    `samples` are normal; a share of them, drawn by the seed, is held out for early stopping and later for the thresholds. With
-    `resume` an interrupted run goes on from its last whole epoch and ends as if it had never stopped; a finished one is left as
-    it is. `root` is the data folder, noted in the run so that export finds it again. Raises TrainingError, before anything is written, for options or a folder that do not fit, and when interrupted.
+    `samples` are normal; a share of them, drawn by the seed, is held out for early stopping and later for the
+    thresholds. With `resume` an interrupted run goes on from its last whole epoch and ends as if it had never stopped;
+    a finished one is left as it is. `root` is the data folder, noted in the run so that export finds it again. Raises
+    TrainingError, before anything is written, for options or a folder that do not fit, and when interrupted.
     """
     options = options or FitOptions()
     options.check()

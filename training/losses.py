@@ -54,11 +54,12 @@ ELEMENT_LOSSES: dict[str, ElementLoss] = {"l1": l1, "l2": l2, "ssim": ssim}
 def amplify(loss: Tensor, epsilon: float, *, differentiate_maximum: bool = False) -> Tensor:
     """Loss amplification (LAMP), Eq. 1 and 2, per element.
 
-    loss: the base loss L of every element, >= 0, float [N, ...]. Returns -log(1 - L'), where L' = L / max(L) * (1 - epsilon) and
-    the maximum is taken over each image. The sum of Eq. 1 is left to the caller.
+    loss: the base loss L of every element, >= 0, float [N, ...]. Returns -log(1 - L'), where L' = L / max(L) * (1 -
+    epsilon) and the maximum is taken over each image. The sum of Eq. 1 is left to the caller.
 
-    The value is the paper's either way. With `differentiate_maximum` the gradient also runs through max(L); then the loss does
-    not depend on the scale of L, so nothing drives the error down. By default the maximum is a constant of the step.
+    The value is the paper's either way. With `differentiate_maximum` the gradient also runs through max(L); then the
+    loss does not depend on the scale of L, so nothing drives the error down. By default the maximum is a constant of
+    the step.
     """
     maximum = loss.flatten(1).amax(dim=1).clamp_min(torch.finfo(loss.dtype).tiny)
     maximum = maximum if differentiate_maximum else maximum.detach()

@@ -1,7 +1,7 @@
 """A run folder: what a training leaves behind, without pickle.
 
-`run.json` (family, options, data, result), `model.safetensors` (the best weights), `history.jsonl` (a line an epoch) and, until
-training is complete, `resume.safetensors`.
+`run.json` (family, options, data, result), `model.safetensors` (the best weights), `history.jsonl` (a line an epoch)
+and, until training is complete, `resume.safetensors`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Run:
-    """family, options: the model. fit: how it was trained. data: what it was trained on. result: how it ended; empty while it runs.
-    root: where the data was, for the commands that come after; it stays in the run folder and enters no bundle."""
+    """family, options: the model. fit: how it was trained. data: what it was trained on. result: how it ended; empty
+    while it runs. root: where the data was, for the commands that come after; it stays in the run folder and enters no
+    bundle."""
 
     family: str
     options: Mapping[str, Any]

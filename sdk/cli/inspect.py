@@ -28,9 +28,8 @@ def inspect_command(bundle: Path, as_json: bool) -> None:
     console = Console(highlight=False)
     manifest = read.manifest
     console.print(f"[bold]{bundle.name}[/bold]  {manifest.family} for {', '.join(manifest.classes)}")
-    console.print(
-        f"input {manifest.height} x {manifest.width} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}"
-    )
+    size = f"{manifest.height} x {manifest.width}"
+    console.print(f"input {size} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}")
     console.print(f"digest {read.digest}")
     console.print(_variants(read))
     console.print(_pairs("Model options", manifest.options))
@@ -68,7 +67,8 @@ def _verified(variant: Variant) -> str:
     report = variant.verification
     if not report:
         return "it is the fp32 graph" if variant.member == "model.onnx" else "no"
-    return f"{report['target']}: map error {report['map_error']:.2g}, {report['changed_verdicts']} of {report['images']} verdicts changed"
+    changed = f"{report['changed_verdicts']} of {report['images']} verdicts changed"
+    return f"{report['target']}: map error {report['map_error']:.2%}, {changed}"
 
 
 def _pairs(title: str, pairs: Any) -> Table:

@@ -58,7 +58,8 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 done, 1 the library failed, 2 usage, 3 a quality gate refused, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 the library failed, 2 usage, 3 a quality gate refused, 130
+    interrupted."""
     try:
         code = cli.main(arguments, prog_name="edgead", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

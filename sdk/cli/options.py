@@ -30,7 +30,8 @@ precision_option = click.option(
 
 
 def dataclass_options(kind: type[Any]) -> Callable[[Function], Function]:
-    """A click option for every field of a dataclass: its name with dashes, its type, its default, the help of its metadata."""
+    """A click option for every field of a dataclass: its name with dashes, its type, its default, the help of its
+    metadata."""
 
     def decorate(function: Function) -> Function:
         hints = get_type_hints(kind)

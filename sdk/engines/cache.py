@@ -22,8 +22,8 @@ _KEY, _ENGINE = "key.json", "engine.bin"
 class EngineKey:
     """Everything that makes an engine what it is; two engines with the same key are interchangeable.
 
-    graph: SHA-256 of the ONNX file. device: the name of the processor or GPU that it was built for. driver: driver and CUDA
-    versions, empty on a CPU.
+    graph: SHA-256 of the ONNX file. device: the name of the processor or GPU that it was built for. driver: driver and
+    CUDA versions, empty on a CPU.
     """
 
     graph: str
@@ -60,7 +60,8 @@ def entry_path(key: EngineKey) -> Path:
 
 
 def lookup(key: EngineKey) -> bytes | None:
-    """The engine of exactly this key, or None. A damaged entry, or one whose key differs, is never loaded: it counts as none."""
+    """The engine of exactly this key, or None. A damaged entry, or one whose key differs, is never loaded: it counts as
+    none."""
     path = entry_path(key)
     if not path.exists():
         return None

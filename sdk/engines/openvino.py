@@ -15,7 +15,8 @@ from edgead.errors import EngineError, EngineUnavailable
 if TYPE_CHECKING:
     import openvino
 
-# f32: on a processor with AMX or bf16 the default would round the network to bf16, and verdicts would depend on the machine.
+# f32: on a processor with AMX or bf16 the default would round the network to bf16, and verdicts would depend on the
+# machine.
 _CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 

@@ -47,7 +47,7 @@ def bindings(target: str) -> ModuleType:
         except (ImportError, OSError) as error:  # OSError: a shared library of the package does not load
             reasons.append(str(error))
             continue
-        version = str(trt.__version__)
+        version: str = str(trt.__version__)
         if target == "tensorrt" and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
             oldest = ".".join(str(part) for part in OLDEST)
             raise EngineUnavailable(f"TensorRT {version} is too old", target, f"install TensorRT {oldest} or newer")
@@ -91,7 +91,7 @@ class Journal:
 
         class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
             def log(self, severity: api.ILogger.Severity, message: str) -> None:
-                text = Message(str(severity.name), str(message))
+                text: Message = Message(str(severity.name), str(message))
                 log.debug("%s: %s", text.severity, text.text)
                 for messages in tuple(listeners):
                     messages.append(text)

@@ -17,7 +17,8 @@ from edgead.kernels import library, reference, resize, resize_into
 sides = st.integers(1, 64)
 images = hnp.arrays(np.uint8, st.tuples(sides, sides, st.just(3)))
 
-# Each weight is off by at most 2^-14 and the column sums by 2^-9, so a value may be off by a little more than half a grey level.
+# Each weight is off by at most 2^-14 and the column sums by 2^-9, so a value may be off by a little more than half a
+# grey level.
 ROUNDING = 0.55
 
 

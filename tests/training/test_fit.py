@@ -1,4 +1,5 @@
-"""Training: the same seed gives the same run, an interrupted one ends as if it had not been, and bad input ends before work."""
+"""Training: the same seed gives the same run, an interrupted one ends as if it had not been, and bad input ends before
+work."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ class Answer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """The hyper-parameters that every family has. Each field is a parameter and a command-line option of the same name."""
+    """The hyper-parameters that every family has. Each field is a parameter and a command-line option of the same
+    name."""
 
     height: int = dataclasses.field(default=256, metadata={"help": "height of the network's input, pixels"})
     width: int = dataclasses.field(default=256, metadata={"help": "width of the network's input, pixels"})
@@ -30,8 +31,8 @@ class ModelOptions:
 class DetectorModule(nn.Module, ABC):
     """A trainable detector.
 
-    `forward` is the detector graph: uint8 [N, H, W, 3] RGB in, `Answer` out; everything that the deployed engine does, and nothing
-    that only training needs. `training_loss` is what Lightning minimises.
+    `forward` is the detector graph: uint8 [N, H, W, 3] RGB in, `Answer` out; everything that the deployed engine does,
+    and nothing that only training needs. `training_loss` is what Lightning minimises.
     """
 
     family: ClassVar[str]

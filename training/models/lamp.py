@@ -21,9 +21,9 @@ class LampOptions(ModelOptions):
     """Hyper-parameters of LAMP. stages: six in the paper, four for small images."""
 
     stages: int = field(
-        default=6, metadata={"help": "encoder stages, each halving the image; 4 for images as small as MNIST's"}
+        default=6, metadata={"help": "encoder stages, each halving the image; 4 for tiny images"}
     )
-    base_width: int = field(default=32, metadata={"help": "channels of the first stage; they double at each stage"})
+    base_width: int = field(default=16, metadata={"help": "channels of the first stage; they double at each stage"})
     max_width: int = field(default=256, metadata={"help": "channels at most"})
     kernel_size: int = field(default=3, metadata={"help": "side of the convolution kernels, odd"})
     patches: int = field(default=1, metadata={"help": "reconstruct the image in this many patches, a square number"})
@@ -60,7 +60,8 @@ class LampOptions(ModelOptions):
 
 
 class AutoEncoder(nn.Module):
-    """Convolution -> batch norm -> leaky ReLU down, upsampling -> convolution -> batch norm -> leaky ReLU up; no skips."""
+    """Convolution -> batch norm -> leaky ReLU down, upsampling -> convolution -> batch norm -> leaky ReLU up; no
+    skips."""
 
     def __init__(self, options: LampOptions) -> None:
         super().__init__()
@@ -128,8 +129,8 @@ class Lamp(DetectorModule):
         return loss.flatten(1).sum(dim=1).mean()
 
     def validation_loss(self, image: Tensor) -> Tensor:
-        """The base loss, the mean over all elements. The amplified one is relative to its own maximum and does not say how large
-        the errors are, so it cannot tell a better epoch from a worse one."""
+        """The base loss, the mean over all elements. The amplified one is relative to its own maximum and does not say
+        how large the errors are, so it cannot tell a better epoch from a worse one."""
         return self._base_loss(image).mean()
 
     def _base_loss(self, image: Tensor) -> Tensor:
