@@ -126,7 +126,11 @@ class Buffer:
         cuda, size = _driver(), math.prod(shape)
         self.host: NDArray[Any] = cuda.pagelocked_empty(size, dtype)
         self._locked: Any = self.host.base
-        self._device = cuda.mem_alloc(self.host.nbytes)
+        try:
+            self._device = cuda.mem_alloc(self.host.nbytes)
+        except cuda.Error:
+            self._locked.free()
+            raise
         self.address = int(self._device)
 
     def free(self) -> None:
