@@ -15,7 +15,7 @@ from edgead.sources.base import Source
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # what OpenCV's wheels can encode everywhere
 FPS = 25.0
-LONGEST_SIDE = 1920
+LONGEST_SIDE = 1280  # drawing and encoding larger pictures takes longer than most detectors
 _SPARE = 1 << 20  # bytes of disk to leave free: the encoder's buffers and the index, which is written last
 _INDEX_ENTRY = 64  # bytes per frame, generously
 
@@ -24,7 +24,7 @@ class VideoSink(Sink):
     """Every judged frame with its heat map, boxes and verdict; lost frames are not in it.
 
     The video grows under a temporary name beside `path` and takes its name when the sink closes, also when the run
-    ended in an error. Its size is that of the first frame, at most 1920 pixels a side. OpenCV's writer does not tell
+    ended in an error. Its size is that of the first frame, at most 1280 pixels a side. OpenCV's writer does not tell
     when the disk is full, so the sink stops while there is still room for the index, and counts the frames of the
     file before it takes its name.
 
@@ -43,6 +43,7 @@ class VideoSink(Sink):
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
+        self._made = False
 
     def open(self) -> None:
         """Check that the file can be made; the encoder starts with the first frame, which gives the size."""
@@ -51,6 +52,7 @@ class VideoSink(Sink):
             if self.path.is_dir():
                 raise IsADirectoryError(21, "it is a folder")
             self._partial.touch()
+            self._made = True
         except OSError as error:
             raise self._failed(f"cannot make the video: {error.strerror}") from error
 
@@ -78,7 +80,9 @@ class VideoSink(Sink):
                 self._writer = None
                 self._keep()
         finally:
-            self._partial.unlink(missing_ok=True)
+            if self._made:
+                self._partial.unlink(missing_ok=True)
+                self._made = False
 
     def _start(self, image: Image) -> cv2.VideoWriter:
         height, width = image.shape[:2]

@@ -16,8 +16,8 @@ from edgead.frame import Image
 ANSWER_SECONDS = 5  # the longest that a network camera may take to open, or to give a frame
 FAILURES = 10  # reads in a row that give nothing before a capture has failed for good
 
-# FFmpeg writes a line per damaged macroblock to stderr: gigabytes in a month, and none of them names the frame.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
+# FFmpeg writes a line per damaged macroblock, on some builds to stdout: gigabytes in a month, none names its frame.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class Capture:

@@ -29,6 +29,7 @@ def test_frames_of_an_http_camera(http_camera: HttpCamera) -> None:
     assert all(isinstance(frame, Frame) for frame in frames)
     assert [frame.frame_id for frame in frames] == list(range(20))
     assert [round(float(frame.image.mean())) for frame in frames] == list(range(20))
+    assert {frame.source for frame in frames} == {f"http://127.0.0.1:{http_camera.server.server_port}/locked"}
     moments = [frame.captured_at for frame in frames]
     assert moments == sorted(moments) and began <= moments[0] and moments[-1] <= ended
     assert threading.active_count() <= before + 1  # the server's own thread for this client may still be sending
