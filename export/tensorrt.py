@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edgead.engines import tensorrt
 from edgead.engines.tensorrt import INPUT, bindings, journal, reason
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvolutionReport", "Layer", "Plan", "PlanOptions", "build_plan", "convolution_report", "unavailable"]
 
-Target = Literal["tensorrt", "tensorrt-rtx"]
 _CONTRACT = "it has to take one `image`, [N, H, W, 3]"
 _ONE_BUILD = threading.Lock()  # the library has one log per process; two builds would read each other's layers
 
@@ -88,7 +87,7 @@ def unavailable(target: str) -> str | None:
 
 def build_plan(
     model: bytes,
-    target: Target,
+    target: str,
     options: PlanOptions = PlanOptions(),
     *,
     progress: Progress = silent,
@@ -96,9 +95,9 @@ def build_plan(
 ) -> Plan:
     """Build a plan from a detector graph: ONNX with the input `image`, uint8 [N, H, W, 3].
 
-    progress: percent, never falling. cancelled: asked at each step of the builder; True ends the build with
-    EngineError. Ctrl-C ends it as well, with KeyboardInterrupt. Nothing is written anywhere. Raises EngineUnavailable
-    without the library, EngineError for a graph that it refuses, naming the node.
+    target: `tensorrt` or `tensorrt-rtx`. progress: percent, never falling. cancelled: asked at each step of the
+    builder; True ends the build with EngineError. Ctrl-C ends it as well, with KeyboardInterrupt. Nothing is written
+    anywhere. Raises EngineUnavailable without the library, EngineError for a graph that it refuses, naming the node.
     """
     trt = bindings(target)
     phases = Phases(progress, cancelled or (lambda: False))
