@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-dev
 
 # The installed package, not the checkout: the folders map to one package only there.
 types: $(VENV)/.installed-dev
-	cd $(VENV) && bin/python -m mypy --strict -p edgead
+	cd $(VENV) && bin/python -m mypy --strict --config-file ../pyproject.toml -p edgead
 
 native: $(VENV)/.installed-dev
 	$(BIN)/cmake -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DEDGEAD_NATIVE_TESTS=ON -DEDGEAD_CUDA=OFF

@@ -183,7 +183,7 @@ def _compile(
         others = tuple(f"{layer.name}: {layer.precision}" for layer in layers if layer.precision not in ("u8", "i8"))
         return Plan(engine, target, openvino.runtime_version(), ()), (len(layers) - len(others), len(layers), others)
     batches = PlanOptions(max_batch=bundle.manifest.max_batch, compute_capabilities=options.compute_capabilities)
-    plan = build_plan(graph, target, batches, progress=progress)
+    plan = build_plan(graph, "tensorrt-rtx" if target == "tensorrt-rtx" else "tensorrt", batches, progress=progress)
     report = convolution_report(plan.layers)
     return plan, (report.int8, report.total, report.others)
 

@@ -33,7 +33,7 @@ def check_parity(model: nn.Module, graph: bytes, images: NDArray[np.uint8], *, t
         exported = engine.infer(images)
         anomaly_map, score = model.eval().cpu()(torch.from_numpy(images))
     for name, trained in (("anomaly_map", anomaly_map.numpy()), ("score", score.numpy())):
-        scale = max(float(np.abs(trained).max()), np.finfo(np.float32).tiny)
+        scale = max(float(np.abs(trained).max()), float(np.finfo(np.float32).tiny))
         differences[name] = float(np.abs(trained - exported[name]).max()) / scale
         if not differences[name] <= tolerance:
             what = f"the exported {name} differs from the model's by {differences[name]:.2e} of its largest value"

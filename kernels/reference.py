@@ -20,4 +20,5 @@ def resize_matrix(size: int, out: int) -> NDArray[np.float64]:
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float64]:
     """uint8 [h, w, c] -> float64 [height, width, c], 0..255, not rounded."""
     columns, rows = resize_matrix(image.shape[0], height), resize_matrix(image.shape[1], width)
-    return np.einsum("yh,hwc,xw->yxc", columns, image.astype(np.float64), rows, optimize=True)
+    resized = np.einsum("yh,hwc,xw->yxc", columns, image.astype(np.float64), rows, optimize=True)
+    return np.asarray(resized, np.float64)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgead.result import Region, Result, Verdict
     from edgead.sinks import open_sink
     from edgead.sources import open_source
-    from edgead.stream import stream
+    from edgead.streaming import stream
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ _HOME = {
     "open_sink": "sinks",
     "open_source": "sources",
     "read_bundle": "bundle",
-    "stream": "stream",
+    "stream": "streaming",
 }
 
 __all__ = [

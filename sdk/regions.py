@@ -17,7 +17,7 @@ def find_regions(
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     peaks = np.full(count, -np.inf, np.float32)
-    np.maximum.at(peaks, labels[mask], anomaly_map[mask])
+    np.maximum.at(peaks, np.asarray(labels, np.intp)[mask], anomaly_map[mask])
     down, across = height / mask.shape[0], width / mask.shape[1]
     regions = []
     for label in range(1, count):

@@ -62,8 +62,13 @@ def take_options(kind: type[Any], arguments: dict[str, Any]) -> dict[str, Any]:
     return {entry.name: arguments.pop(entry.name) for entry in dataclasses.fields(kind)}
 
 
+def as_text(document: Any) -> str:
+    """JSON as edgead writes it: the same document gives the same text."""
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=1, sort_keys=True, allow_nan=False))
+    click.echo(as_text(document), nl=False)
 
 
 def check_writable(path: Path) -> None:

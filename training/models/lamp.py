@@ -20,9 +20,7 @@ from edgead.training.models.base import Answer, DetectorModule, ModelOptions
 class LampOptions(ModelOptions):
     """Hyper-parameters of LAMP. stages: six in the paper, four for small images."""
 
-    stages: int = field(
-        default=6, metadata={"help": "encoder stages, each halving the image; 4 for tiny images"}
-    )
+    stages: int = field(default=6, metadata={"help": "encoder stages, each halving the image; 4 for tiny images"})
     base_width: int = field(default=16, metadata={"help": "channels of the first stage; they double at each stage"})
     max_width: int = field(default=256, metadata={"help": "channels at most"})
     kernel_size: int = field(default=3, metadata={"help": "side of the convolution kernels, odd"})
@@ -45,8 +43,8 @@ class LampOptions(ModelOptions):
         step = side * 2**self.stages
         faults = {
             f"{self.patches} patches are not a square number": self.patches < 1 or side * side != self.patches,
-            f"{self.height} x {self.width} pixels do not divide into {self.patches} patches and {self.stages} halvings; "
-            f"both sides have to be multiples of {step}": self.height % step != 0 or self.width % step != 0,
+            f"{self.height} x {self.width} pixels do not divide into {self.patches} patches and {self.stages} "
+            f"halvings; both sides have to be multiples of {step}": self.height % step != 0 or self.width % step != 0,
             f"kernel size {self.kernel_size} is not odd": self.kernel_size % 2 == 0 or self.kernel_size < 1,
             f"map window {self.map_window} is not odd": self.map_window % 2 == 0 or self.map_window < 1,
             f"epsilon {self.epsilon} is not between 0 and 1": not 0 < self.epsilon < 1,
@@ -108,7 +106,7 @@ class Lamp(DetectorModule):
         patches = (
             image.reshape(-1, 3, side, height, side, width).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, height, width)
         )
-        rebuilt = self.autoencoder(patches).reshape(-1, side, side, 3, height, width)
+        rebuilt: Tensor = self.autoencoder(patches).reshape(-1, side, side, 3, height, width)
         return rebuilt.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, self.options.height, self.options.width)
 
     def forward(self, image: Tensor) -> Answer:
@@ -131,11 +129,13 @@ class Lamp(DetectorModule):
     def validation_loss(self, image: Tensor) -> Tensor:
         """The base loss, the mean over all elements. The amplified one is relative to its own maximum and does not say
         how large the errors are, so it cannot tell a better epoch from a worse one."""
-        return self._base_loss(image).mean()
+        loss: Tensor = self._base_loss(image)
+        return loss.mean()
 
     def _base_loss(self, image: Tensor) -> Tensor:
         pixels = as_float(image)
-        return ELEMENT_LOSSES[self.options.loss](pixels, self.reconstruct(pixels))
+        loss: Tensor = ELEMENT_LOSSES[self.options.loss](pixels, self.reconstruct(pixels))
+        return loss
 
 
 def as_float(image: Tensor) -> Tensor:
