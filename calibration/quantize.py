@@ -55,6 +55,8 @@ def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax",
     if len(images) == 0:
         raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph), strict_mode=True)
+    if not any(node.op_type in LAYERS for node in model.graph.node):
+        raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
     with _quiet():
         quantizer = QDQQuantizer(
             model,
@@ -77,8 +79,6 @@ def quantize(graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax",
         quantizer.quantize_model()
         quantizer.model.topological_sort()
         model = quantizer.model.model
-    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
-        raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))

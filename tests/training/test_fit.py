@@ -157,7 +157,7 @@ def test_a_corrupt_image_is_named_before_training_starts(parts, tmp_path):
     root = tmp_path / "parts"
     shutil.copytree(parts, root)
     (root / "train/good/003.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(DataError, match="003.png"):
+    with pytest.raises(DataError, match=r"003\.png"):
         train(root, tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
