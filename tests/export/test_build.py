@@ -1,0 +1,129 @@
+"""Bundles and engines: deterministic, verified, and kept only when they stayed right."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from edgead.bundle import read_bundle
+from edgead.calibration import quantize as quantizer
+from edgead.data.layout import read_dataset
+from edgead.engines.cache import cache_folder
+from edgead.errors import EngineError, EngineUnavailable, GateRefused
+from edgead.export import build as module
+from edgead.export.build import BuildOptions, build_engine
+from edgead.loading import load
+
+
+@pytest.fixture
+def bundle(fp32_bundle, tmp_path):
+    return shutil.copy(fp32_bundle, tmp_path / "part.edgead")
+
+
+def cached():
+    return sorted(path.name for path in cache_folder().glob("*")) if cache_folder().exists() else []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_engine_is_verified_kept_and_preferred(bundle, parts, precision):
+    report = build_engine(bundle, read_dataset(parts), BuildOptions(precision=precision, target="openvino"))
+    assert report.engine.name in cached()
+    read = read_bundle(bundle)
+    assert read.manifest.preferred == precision
+    comparison = read.manifest.variant(precision).verification
+    assert comparison["target"] == "openvino" and not comparison["emulated"]
+    assert comparison["image_auroc_fp32"] - comparison["image_auroc"] <= 0.01
+    assert report.layers == 9
+    assert report.int8_layers == (9 if precision == "int8" else 0)
+    with load(bundle) as detector:
+        assert detector.precision == precision
+
+
+def test_the_same_images_give_the_same_bundle(fp32_bundle, parts, tmp_path):
+    written = []
+    for name in "ab":
+        path = shutil.copy(fp32_bundle, tmp_path / name)
+        build_engine(path, read_dataset(parts), BuildOptions(target="openvino"))
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+
+
+def test_the_calibration_is_on_record_without_paths(bundle, parts):
+    build_engine(bundle, read_dataset(parts), BuildOptions(target="openvino", calibration_size=7))
+    record = json.loads(read_bundle(bundle).members["calibration.json"])
+    assert len(record["images"]) == 7
+    assert all(image["name"].startswith("train/good/") and len(image["sha256"]) == 64 for image in record["images"])
+    assert str(parts) not in json.dumps(record)
+
+
+def test_a_refused_engine_leaves_bundle_and_cache_as_they_were(bundle, parts):
+    before, entries = bundle.read_bytes(), cached()
+    with pytest.raises(GateRefused):
+        build_engine(bundle, read_dataset(parts), BuildOptions(target="openvino", max_drop=-1.0))
+    assert bundle.read_bytes() == before
+    assert cached() == entries
+    assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
+
+
+def test_a_broken_quantisation_is_caught(bundle, parts, monkeypatch):
+    """The last scale of the network off by 8: the map is nonsense, and the gate says so."""
+    import onnx
+    from onnx import numpy_helper
+
+    def broken(*arguments, **settings):
+        model = onnx.load_from_string(quantizer.quantize(*arguments, **settings))
+        last = [node for node in model.graph.node if node.op_type == "QuantizeLinear"][-1].input[1]
+        for tensor in model.graph.initializer:
+            if tensor.name == last:
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 64, last))
+        return model.SerializeToString()
+
+    monkeypatch.setattr(module, "quantize", broken)
+    with pytest.raises(GateRefused, match="AUROC falls"):
+        build_engine(bundle, read_dataset(parts), BuildOptions(target="openvino"))
+
+
+def test_thresholds_are_refitted_for_the_engine(bundle, parts):
+    report = build_engine(bundle, read_dataset(parts), BuildOptions(target="openvino"))
+    fp32, int8 = (report.bundle.manifest.variant(name).thresholds.image.value for name in ("fp32", "int8"))
+    assert fp32 != int8
+    assert int8 == pytest.approx(fp32, rel=0.5)
+
+
+def test_a_folder_of_good_images_is_enough(bundle, parts):
+    good = read_dataset(parts / "train" / "good")
+    report = build_engine(bundle, good, BuildOptions(target="openvino"))
+    assert report.comparison.image_auroc is None
+    assert report.comparison.images > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_engine_for_a_gpu_elsewhere_is_emulated_and_says_so(bundle, parts, precision):
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
+    options = BuildOptions(precision=precision, target="tensorrt-rtx", compute_capabilities=("8.6",))
+    report = build_engine(bundle, read_dataset(parts), options)
+    assert len(report.plan) > 10_000
+    if report.engine is None:  # no GPU here
+        assert report.comparison.emulated and report.comparison.target == "openvino"
+    assert (report.int8_layers, report.layers) == ((9 if precision == "int8" else 0), 9)
+    assert not report.others or precision != "int8"
+
+
+def test_a_target_that_is_not_here_says_what_to_install(bundle, parts):
+    with pytest.raises((EngineUnavailable, EngineError), match="tensorrt"):
+        build_engine(bundle, read_dataset(parts), BuildOptions(precision="fp32", target="tensorrt"))
+
+
+def test_progress_tells_every_phase(bundle, parts):
+    seen: dict[str, list[int]] = {}
+    build_engine(
+        bundle,
+        read_dataset(parts),
+        BuildOptions(target="openvino"),
+        progress=lambda what, done, total: seen.setdefault(what, []).append(done),
+    )
+    assert {"reading images", "calibrating", "compiling", "running the fp32 graph", "running the engine"} <= set(seen)
+    assert all(np.diff(done).min(initial=0) >= 0 for what, done in seen.items() if what != "reading images")

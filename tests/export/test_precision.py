@@ -1,0 +1,85 @@
+"""The fp16 graph: half precision in the network, single around it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from edgead.bundle import read_bundle
+from edgead.data.layout import read_dataset
+from edgead.data.loading import load_images
+from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.errors import ExportError
+from edgead.export.precision import NETWORK, network_nodes, to_fp16
+
+
+@pytest.fixture(scope="module")
+def graphs(fp32_bundle):
+    graph = read_bundle(fp32_bundle).graph("fp32")
+    return graph, to_fp16(graph)
+
+
+def types(model):
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def test_layers_compute_in_half_and_the_tail_in_single(graphs):
+    model = onnx.load_from_string(graphs[1])
+    kind = types(model) | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in NETWORK:
+            assert {kind[name] for name in (*node.input, *node.output)} == {TensorProto.FLOAT16}, node.name
+    tail = [
+        node for node in model.graph.node if node.op_type in ("Sub", "Pow", "AveragePool", "ReduceMax", "ReduceMean")
+    ]
+    assert len(tail) >= 4
+    for node in tail:
+        floats = {kind[name] for name in (*node.input, *node.output) if kind.get(name) != TensorProto.INT64}
+        assert floats == {TensorProto.FLOAT}, node.name
+
+
+def test_values_cross_only_where_the_network_begins_and_ends(graphs):
+    casts = [node for node in onnx.load_from_string(graphs[1]).graph.node if node.op_type == "Cast"]
+    assert len(casts) == 3  # uint8 -> float32, float32 -> float16, float16 -> float32
+
+
+def test_the_file_is_half_as_large_and_the_answers_the_same(graphs, parts):
+    assert len(graphs[1]) < 0.6 * len(graphs[0])
+    images = load_images(read_dataset(parts).test, 64, 64)
+    answers = []
+    for graph in graphs:
+        with OnnxRuntimeEngine(graph, max_batch=len(images)) as engine:
+            answers.append(engine.infer(images))
+    for name in ("score", "anomaly_map"):
+        scale = np.abs(answers[0][name]).max()
+        assert np.abs(answers[0][name] - answers[1][name]).max() < 5e-3 * scale
+    assert answers[1]["score"].dtype == np.float32
+
+
+def test_the_same_graph_gives_the_same_bytes(graphs):
+    assert to_fp16(graphs[0]) == graphs[1]
+
+
+def test_a_weight_too_large_for_half_is_refused(graphs):
+    model = onnx.load_from_string(graphs[0])
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight"))
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[0] = 1e6
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    with pytest.raises(ExportError, match="too large for fp16"):
+        to_fp16(model.SerializeToString())
+
+
+def test_a_graph_without_layers_is_refused():
+    image = onnx.helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 4, 4, 3])
+    score = onnx.helper.make_tensor_value_info("score", TensorProto.FLOAT, ["N", 4, 4, 3])
+    node = onnx.helper.make_node("Cast", ["image"], ["score"], "cast", to=TensorProto.FLOAT)
+    graph = onnx.helper.make_graph([node], "flat", [image], [score])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    assert network_nodes(model) == set()
+    with pytest.raises(ExportError, match="no layers"):
+        to_fp16(model.SerializeToString())
