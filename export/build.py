@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import Plan, PlanOptions, build_plan, convolution_report
 from edgead.export.verify import Answers, Comparison, check_gate, compare, run_all
 from edgead.loading import engine_key
-from edgead.manifest import Variant
+from edgead.manifest import Manifest, Variant
 from edgead.progress import Progress, silent
 
 
@@ -138,15 +139,15 @@ def verify(
     emulated: bool = False,
     progress: Progress = silent,
 ) -> tuple[Variant, Comparison]:
-    """Run an engine and the fp32 graph over the held-out images: the engine's own thresholds, and how it compares."""
+    metrics = {name: getattr(comparison, name) for name in ("image_auroc", "pixel_auroc", "images")}
+    test images, or where there are none on the same normal ones."""
     manifest = bundle.manifest
-    samples = (*roles.validation, *roles.test)
-    images = load_images(samples, manifest.height, manifest.width, progress)
-    with OnnxRuntimeEngine(bundle.graph("fp32"), max_batch=manifest.max_batch) as reference:
-        expected = run_all(reference.infer, images, manifest.max_batch, progress, "running the fp32 graph")
-    answers = run_all(engine.infer, images, manifest.max_batch, progress, "running the engine")
-    normal = Answers(answers.scores[: len(roles.validation)], answers.maps[: len(roles.validation)])
+    normal = run_samples(engine, roles.validation, manifest, progress)
     thresholds = thresholds_of(normal, options.threshold)
+    samples = roles.test or roles.validation
+    answers = run_samples(engine, roles.test, manifest, progress) if roles.test else normal
+    with OnnxRuntimeEngine(bundle.graph("fp32"), max_batch=manifest.max_batch) as reference:
+        expected = run_samples(reference, samples, manifest, progress)
     comparison = compare(
         samples,
         expected,
@@ -162,6 +163,12 @@ def verify(
         "images": comparison.images,
     }
     return Variant(GRAPH[options.precision], thresholds, score_range(normal, thresholds), metrics), comparison
+
+
+def run_samples(engine: Engine, samples: Sequence[Sample], manifest: Manifest, progress: Progress = silent) -> Answers:
+    """What a running engine says of each image."""
+    images = load_images(samples, manifest.height, manifest.width, progress)
+    return run_all(engine.infer, images, manifest.max_batch, progress, f"running {engine.name}")
 
 
 def _image_record(sample: Sample) -> dict[str, str]:

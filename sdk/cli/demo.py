@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from edgead.atomic import write_atomic
+from edgead.calibration.quantize import METHODS
 from edgead.cli.evaluate import Subject, of_detector, publish, summary
 from edgead.cli.options import PATH, as_text, check_writable, json_option, print_json
 from edgead.cli.run_data import validation_samples
 from edgead.data.layout import Dataset, read_dataset
-from edgead.errors import DataError
+from edgead.errors import DataError, GateRefused
 from edgead.evaluation.evaluate import Evaluation, evaluate
-from edgead.export.build import BuildOptions, build_engine
+from edgead.export.build import BuildOptions, BuildReport, build_engine
 from edgead.export.package import Origin, make_bundle
 from edgead.loading import load
 from edgead.progress import Progress, progress_bar
@@ -75,6 +76,7 @@ def demo_command(
 ) -> None:
     """Run the whole chain: train, evaluate, export, calibrate, build an INT8 engine, stream, report.
 
+    Where INT8 loses more than --max-drop by every method of calibration, an fp16 engine is built instead.
     Stopped and started again, it goes on where it was.
     """
     check_writable(output)
@@ -91,16 +93,18 @@ def demo_command(
         _export(output / "run", bundle, progress)
         with load(bundle, precision="fp32") as detector:
             fp32 = evaluate(detector.infer, dataset.test, detector.height, detector.width, progress=progress)
-        built = build_engine(bundle, dataset, BuildOptions(precision="int8", max_drop=max_drop), progress=progress)
+        built, refused = _build(bundle, dataset, max_drop, progress)
         with load(bundle) as detector:
             measured = of_detector(detector)
-            int8 = evaluate(detector.infer, dataset.test, detector.height, detector.width, progress=progress)
+            engine = evaluate(detector.infer, dataset.test, detector.height, detector.width, progress=progress)
             streamed = _stream(detector, line, output)
-            _report(output, int8, fp32, measured, dataset)
+            _report(output, engine, fp32, measured, dataset)
     figures = {
         "fp32": fp32.mean.to_json(),
-        "int8": int8.mean.to_json(),
+        "engine": engine.mean.to_json(),
+        "precision": built.precision,
         "int8_layers": [built.int8_layers, built.layers],
+        "refused": refused,
         "stream": streamed.to_json(),
         "seconds": round(time.monotonic() - begin, 1),
     }
@@ -166,6 +170,21 @@ def _export(run: Path, bundle: Path, progress: Progress) -> None:
     made.write(bundle)
 
 
+def _build(bundle: Path, dataset: Dataset, max_drop: float, progress: Progress) -> tuple[BuildReport, list[str]]:
+    """The first engine that passes the gate, INT8 by each method of calibration or else fp16; and what was refused."""
+    refused: list[str] = []
+    last: GateRefused | None = None
+    for precision, method in (*(("int8", method) for method in METHODS), ("fp16", "minmax")):
+        options = BuildOptions(precision=precision, method=method, max_drop=max_drop)
+        try:
+            return build_engine(bundle, dataset, options, progress=progress), refused
+        except GateRefused as refusal:
+            refused.append(f"{precision} by {method}: {refusal.what}")
+            last = refusal
+    assert last is not None
+    raise last
+
+
 def _stream(detector: Any, line: str, output: Path) -> Summary:
     results, video = output / "results.jsonl", output / "annotated.mp4"
     for old in (results, video):
@@ -178,17 +197,19 @@ def _stream(detector: Any, line: str, output: Path) -> Summary:
     return run.summary
 
 
-def _report(output: Path, int8: Evaluation, fp32: Evaluation, measured: Subject, dataset: Dataset) -> None:
+def _report(output: Path, engine: Evaluation, fp32: Evaluation, measured: Subject, dataset: Dataset) -> None:
     facts = {**measured.facts, "image AUROC in fp32": f"{fp32.mean.image_auroc:.4f}"}
     measured = Subject(measured.predict, measured.height, measured.width, measured.thresholds, facts)
-    publish(output / "report.html", int8, measured, dataset)
-    write_atomic(output / "evaluation.json", as_text(summary(int8, measured)))
+    publish(output / "report.html", engine, measured, dataset)
+    write_atomic(output / "evaluation.json", as_text(summary(engine, measured)))
 
 
 def _lines(output: Path, dataset: Dataset, figures: dict[str, Any]) -> list[str]:
-    fp32, int8, stream = figures["fp32"], figures["int8"], figures["stream"]
+    fp32, engine, stream = figures["fp32"], figures["engine"], figures["stream"]
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in stream["verdicts"].items())
     layers, total = figures["int8_layers"]
+    precision = figures["precision"].upper() if figures["precision"] == "int8" else figures["precision"]
+    made = f"{layers} of {total} layers run in INT8" if precision == "INT8" else "INT8 lost too much and was refused"
     infer = stream["milliseconds"]["infer"]["p50"]
     return [
         f"report   {output / 'report.html'}",
@@ -196,8 +217,8 @@ def _lines(output: Path, dataset: Dataset, figures: dict[str, Any]) -> list[str]
         f"results  {output / 'results.jsonl'}",
         "",
         f"1. learned from {len(dataset.train)} photos of good parts, tested on {len(dataset.test)} others",
-        f"2. image AUROC {fp32['image_auroc']:.3f} in fp32, {int8['image_auroc']:.3f} in INT8",
-        f"3. {layers} of {total} layers run in INT8",
+        f"2. image AUROC {fp32['image_auroc']:.3f} in fp32, {engine['image_auroc']:.3f} in {precision}",
+        f"3. {made}",
         f"4. {stream['judged']} frames judged: {verdicts}",
         f"5. {infer:.1f} ms a frame in the engine, {figures['seconds']:.0f} s for everything",
     ]
