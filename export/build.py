@@ -139,8 +139,8 @@ def verify(
     emulated: bool = False,
     progress: Progress = silent,
 ) -> tuple[Variant, Comparison]:
-    metrics = {name: getattr(comparison, name) for name in ("image_auroc", "pixel_auroc", "images")}
-    test images, or where there are none on the same normal ones."""
+    """Fit the engine's own thresholds on the normal images held out in training, and compare it with the fp32 graph on
+    the test images, or where there are none on the same normal ones."""
     manifest = bundle.manifest
     normal = run_samples(engine, roles.validation, manifest, progress)
     thresholds = thresholds_of(normal, options.threshold)

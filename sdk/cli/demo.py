@@ -15,6 +15,7 @@ from edgead.cli.evaluate import Subject, of_detector, publish, summary
 from edgead.cli.options import PATH, as_text, check_writable, json_option, print_json
 from edgead.cli.run_data import validation_samples
 from edgead.data.layout import Dataset, read_dataset
+from edgead.detector import Detector
 from edgead.errors import DataError, GateRefused
 from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.export.build import BuildOptions, BuildReport, build_engine
@@ -185,12 +186,13 @@ def _build(bundle: Path, dataset: Dataset, max_drop: float, progress: Progress) 
     raise last
 
 
-def _stream(detector: Any, line: str, output: Path) -> Summary:
+def _stream(detector: Detector, line: str, output: Path) -> Summary:
     results, video = output / "results.jsonl", output / "annotated.mp4"
     for old in (results, video):
         old.unlink(missing_ok=True)
     source = open_source(line)
-    sinks = [open_sink(results), open_sink(video, source=source)]
+    # Half hot at the pixel threshold, the same in every frame.
+    sinks = [open_sink(results), open_sink(video, source=source, scale=(0.0, 2 * detector.thresholds.pixel.value))]
     with Stream(detector, source, policy="every", sinks=sinks) as run:
         for _ in run:
             pass
