@@ -128,10 +128,12 @@ def _inside(outline: Map, radius: Map, across: Map, down: Map, v: Map, size: Tol
 
 def _tool_marks(u: Map, v: Map, radius: Map, lathe: Map, pose: Pose) -> tuple[Map, Map]:
     """Their direction in the photograph: along the part's x on the plate, around the bore on the hub."""
-    cosine, sine = np.float32(np.cos(pose.angle)), np.float32(np.sin(pose.angle))
-    scale = lathe / np.maximum(radius, np.float32(1e-3))
-    tx: Map = cosine - lathe * cosine - scale * (v * cosine + u * sine)
-    ty: Map = sine - lathe * sine + scale * (u * cosine - v * sine)
+    cosine, sine = math.cos(pose.angle), math.sin(pose.angle)
+    plate: Map = 1 - lathe
+    safe: Map = np.maximum(radius, np.float32(1e-3))
+    hub: Map = lathe / safe
+    tx = np.asarray(plate * cosine - hub * (v * cosine + u * sine), np.float32)
+    ty = np.asarray(plate * sine + hub * (u * cosine - v * sine), np.float32)
     return tx, ty
 
 
