@@ -66,9 +66,13 @@ def _inlined(model: bytes) -> bytes:
     try:
         import onnx
         import onnx.inliner
+        from google.protobuf.message import DecodeError
     except ImportError:
         return model  # a graph of standard operators needs none of it, and OpenVINO names the operator that it misses
-    parsed = onnx.load_from_string(model)
+    try:
+        parsed = onnx.load_from_string(model)
+    except DecodeError as error:
+        raise EngineError(f"OpenVINO cannot compile the graph, which is no ONNX ({error})", "openvino") from error
     if not parsed.functions:
         return model
     return bytes(onnx.inliner.inline_local_functions(parsed).SerializeToString())
