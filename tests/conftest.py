@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 SIDE = 64
+
+# A test run started in the background inherits a Ctrl-C that is ignored, and would pass that on to what it interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def part_photo(seed: int, *, spot: bool = False) -> tuple[np.ndarray, np.ndarray]:

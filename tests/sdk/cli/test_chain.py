@@ -1,0 +1,122 @@
+"""The whole chain through the command line, as its user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edgead.cli.main import main
+
+TINY = ["--height", 64, "--width", 64, "--stages", 4, "--base-width", 8, "--map-window", 5]
+TINY += ["--epochs", 30, "--batch-size", 8, "--threads", 1]
+
+
+def edgead(capsys, *arguments, code=0):
+    """Standard output of one call in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert ended.value.code == code, captured.err
+    return captured.out
+
+
+def test_from_photos_to_verdicts(capsys, parts, tmp_path):
+    run, bundle = tmp_path / "run", tmp_path / "part.edgead"
+    trained = json.loads(edgead(capsys, "train", "lamp", "--data", parts, "-o", run, *TINY, "--json"))
+    assert trained["result"]["epochs"] == 30
+    assert "AUROC" in edgead(capsys, "evaluate", run, "--data", parts)
+    assert "rejects at" in edgead(capsys, "export", run, "-o", bundle)
+    calibrated = json.loads(edgead(capsys, "calibrate", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    assert calibrated["verification"]["target"] == "onnxruntime"
+    for precision in ("fp16", "int8"):
+        build = ("build-engine", bundle, "--precision", precision, "--calib-data", parts, "--target", "openvino")
+        built = json.loads(edgead(capsys, *build, "--max-drop", 0.1, "--json"))
+        assert built["verification"]["images"] == 16 and Path(built["engine"]).exists()
+    assert "9 of 9" in edgead(capsys, *build, "--max-drop", 0.1)
+    verified = json.loads(edgead(capsys, "verify", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    assert verified["changed_verdicts"] <= 16
+    report, scores = tmp_path / "report.html", tmp_path / "scores.json"
+    evaluated = json.loads(
+        edgead(capsys, "evaluate", bundle, "--data", parts, "--report", report, "-o", scores, "--json")
+    )
+    assert evaluated["mean"]["image_auroc"] > 0.9
+    assert report.read_text().startswith("<!DOCTYPE html>")
+    assert len(json.loads(scores.read_text())["images"]) == 16
+    assert "int8" in edgead(capsys, "inspect", bundle)
+
+    bad = f"{parts}/test/spot/*.png"
+    results, video = tmp_path / "results.jsonl", tmp_path / "annotated.mp4"
+    streamed = json.loads(
+        edgead(
+            capsys,
+            "stream",
+            bundle,
+            "--camera",
+            bad,
+            "--save",
+            results,
+            "--video",
+            video,
+            "--json",
+        )
+    )
+    assert streamed["judged"] == 8 and streamed["verdicts"]["reject"] >= 6
+    assert len([line for line in results.read_text().splitlines() if '"verdict"' in line]) == 8
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 8
+
+
+def test_the_same_seed_gives_the_same_bundle_bit_for_bit(capsys, parts, tmp_path):
+    for name in "ab":
+        run, bundle = tmp_path / f"run-{name}", tmp_path / f"{name}.edgead"
+        edgead(capsys, "train", "lamp", "--data", parts, "-o", run, *TINY, "--seed", 7)
+        edgead(capsys, "export", run, "-o", bundle)
+        edgead(capsys, "build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-drop", 0.1)
+    assert (tmp_path / "a.edgead").read_bytes() == (tmp_path / "b.edgead").read_bytes()
+
+
+def demo(tmp_path):
+    words = f"demo --tiny --max-drop 1 -o {tmp_path / 'demo'}".split()
+    environment = {**os.environ, "EDGEAD_CACHE": str(tmp_path / "cache")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-m", "edgead.cli.main", *words], env=environment, **pipes)
+
+
+def test_the_demo_goes_on_after_an_interruption_and_ends_with_what_it_promises(tmp_path):
+    first = demo(tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "demo/run/history.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+
+    out, err = demo(tmp_path).communicate(timeout=120)
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["report", "video", "results"], err
+    for line in lines[:3]:
+        assert Path(line.split()[1]).stat().st_size > 1000
+    assert [line[:2] for line in lines[4:]] == ["1.", "2.", "3.", "4.", "5."]
+    summary = json.loads((tmp_path / "demo/summary.json").read_text())
+    assert summary["stream"]["judged"] == 12
+    assert summary["int8_layers"][0] == summary["int8_layers"][1] > 0
+
+
+def test_the_demo_takes_a_folder_of_ones_own(capsys, parts, tmp_path):
+    out = edgead(capsys, "demo", "--tiny", "--max-drop", 1, "--data", parts, "-o", tmp_path / "demo", "--json")
+    assert json.loads(out)["stream"]["judged"] == 16
+
+
+def test_bench_measures_engine_and_pipeline(capsys, fp32_bundle, tmp_path):
+    bench = ("bench", fp32_bundle, "--target", "openvino", "--frames", 20, "--rounds", 2)
+    measured = json.loads(edgead(capsys, *bench, "--json"))
+    assert len(measured["engine_frames_per_second"]) == len(measured["pipeline_frames_per_second"]) == 2
+    assert measured["pipeline_share_of_engine"] > 0
+    assert measured["pipeline"]["judged"] == 20
+    assert "keeps" in edgead(capsys, *bench, "--source", "synthetic://?size=64")

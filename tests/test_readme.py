@@ -1,0 +1,60 @@
+"""The README's commands and code are run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgead.synthetic import write_video
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def desk(parts, tmp_path):
+    """The reader's folder: photos, a photo, a line video."""
+    shutil.copytree(parts, tmp_path / "photos")
+    shutil.copy(parts / "test/spot/000.png", tmp_path / "photo.png")
+    write_video(tmp_path / "line.mp4", frames=4, size=64)
+    return tmp_path
+
+
+def test_commands_and_code_run_as_printed(desk):
+    """Smaller than printed (two epochs, a rendered camera, a generous budget), and otherwise word for word."""
+    (commands,) = blocks("bash")
+    small = commands.replace("-o run\n", "-o run --epochs 2 --height 64 --width 64 --base-width 4\n")
+    small = small.replace("--camera 0", "--camera 'synthetic://?frames=3&size=64'")
+    small = small.replace("--calib-data photos", "--calib-data photos --max-drop 1")
+    assert small.count("\n") == commands.count("\n") == 5 and small != commands
+    environment = {
+        **os.environ,
+        "EDGEAD_CACHE": str(desk / "cache"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    run = ["bash", "-euc", small]
+    done = subprocess.run(run, cwd=desk, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("part.edgead", "report.html", "results.sqlite", "annotated.mp4"):
+        assert (desk / name).stat().st_size > 1000
+
+    (code,) = blocks("python")
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=desk, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in ("accept", "warn", "reject")
+    assert (desk / "results.jsonl").read_text().count("\n") >= 4
+
+
+def test_the_pictures_of_the_readme_are_there():
+    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text()):
+        assert (README.parent / name).stat().st_size > 10_000
