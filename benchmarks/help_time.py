@@ -1,4 +1,4 @@
-"""How long `edgead --help` takes, as a whole process: the median of ten, and of `python -c pass` beside it, by turns."""
+"""How long `edgead --help` takes as a whole process: the median of ten, and of `python -c pass` by turns."""
 
 from __future__ import annotations
 
