@@ -20,7 +20,7 @@ def doctor_command(as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # `edgead[train]` is no style
     console.print(f"edgead {facts['edgead']}, Python {facts['python']}, {facts['platform']}")
     native = facts["native"]
     console.print(f"native library: {native['fault'] or native['library']}")

@@ -25,36 +25,29 @@ def inspect_command(bundle: Path, as_json: bool) -> None:
             {"digest": read.digest, **read.manifest.to_json(), "members": {n: len(b) for n, b in read.members.items()}}
         )
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     manifest = read.manifest
-    console.print(f"[bold]{bundle.name}[/bold]  {manifest.family} for {', '.join(manifest.classes)}")
+    console.print(f"{bundle.name}  {manifest.family} for {', '.join(manifest.classes)}")
     size = f"{manifest.height} x {manifest.width}"
     console.print(f"input {size} RGB, batches of up to {manifest.max_batch}; runs in {manifest.preferred}")
     console.print(f"digest {read.digest}")
     console.print(_variants(read))
+    for precision, variant in manifest.variants.items():
+        console.print(
+            f"{precision}: rejects at {variant.thresholds.image.describe()}; against fp32: {_verified(variant)}"
+        )
     console.print(_pairs("Model options", manifest.options))
     console.print(_pairs("Trained on", manifest.training))
     console.print(_pairs("Made with", manifest.tools))
 
 
 def _variants(bundle: Bundle) -> Table:
-    table = Table(
-        "precision",
-        "size",
-        "reject at",
-        "warn at",
-        "pixel",
-        "fitted by",
-        "image AUROC",
-        "checked against fp32",
-        title="Graphs",
-        title_justify="left",
-    )
+    table = Table("precision", "size", "reject", "warn", "pixel", "image AUROC", title="Graphs", title_justify="left")
     for precision, variant in bundle.manifest.variants.items():
         thresholds = variant.thresholds
         size = f"{len(bundle.members[variant.member]) / 2**20:.1f} MiB"
         values = (f"{threshold.value:.4g}" for threshold in (thresholds.image, thresholds.warn, thresholds.pixel))
-        table.add_row(precision, size, *values, thresholds.image.method, _auroc(variant), _verified(variant))
+        table.add_row(precision, size, *values, _auroc(variant))
     return table
 
 
@@ -66,7 +59,7 @@ def _auroc(variant: Variant) -> str:
 def _verified(variant: Variant) -> str:
     report = variant.verification
     if not report:
-        return "it is the fp32 graph" if variant.member == "model.onnx" else "no"
+        return "it is the fp32 graph" if variant.member == "model.onnx" else "not compared"
     changed = f"{report['changed_verdicts']} of {report['images']} verdicts changed"
     return f"{report['target']}: map error {report['map_error']:.2%}, {changed}"
 

@@ -86,7 +86,10 @@ class AutoEncoder(nn.Module):
 
 
 class Lamp(DetectorModule):
-    """The detector: image / 255 -> auto-encoder, patch by patch -> squared error -> map -> score."""
+    """LAMP: an auto-encoder trained with an amplified reconstruction loss.
+
+    image / 255 -> auto-encoder, patch by patch -> squared error -> map -> score.
+    """
 
     family = "lamp"
     Options = LampOptions
