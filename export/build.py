@@ -74,7 +74,12 @@ class BuildReport:
 
 
 def build_engine(
-    path: Path, dataset: Dataset, options: BuildOptions | None = None, *, progress: Progress = silent
+    path: Path,
+    dataset: Dataset,
+    options: BuildOptions | None = None,
+    *,
+    labelled: Sequence[Sample] = (),
+    progress: Progress = silent,
 ) -> BuildReport:
     """Build, verify and keep an engine for `path`, a bundle; the bundle then holds the graph, its thresholds and the
     proof.
@@ -94,7 +99,9 @@ def build_engine(
     with _runner(
         plan.data if runs_here else openvino.compile_graph(graph), target if runs_here else "openvino", bundle
     ) as engine:
-        variant, comparison = verify(bundle, engine, roles, options, emulated=not runs_here, progress=progress)
+        variant, comparison = verify(
+            bundle, engine, roles, options, labelled, emulated=not runs_here, progress=progress
+        )
     comparison = check_gate(comparison, options.max_drop, f"{path} {options.precision} on {target}")
     variant = replace(variant, verification=comparison.to_json())
     built = bundle.with_variant(options.precision, variant, members).preferring(options.precision)
@@ -135,15 +142,17 @@ def verify(
     engine: Engine,
     roles: Roles,
     options: BuildOptions,
+    labelled: Sequence[Sample] = (),
     *,
     emulated: bool = False,
     progress: Progress = silent,
 ) -> tuple[Variant, Comparison]:
     """Fit the engine's own thresholds on the normal images held out in training, and compare it with the fp32 graph on
-    the test images, or where there are none on the same normal ones."""
+    the test images, or where there are none on the same normal ones. `labelled`: defects, for the threshold `f1`."""
     manifest = bundle.manifest
     normal = run_samples(engine, roles.validation, manifest, progress)
-    thresholds = thresholds_of(normal, options.threshold)
+    bad = run_samples(engine, labelled, manifest, progress).scores if labelled else None
+    thresholds = thresholds_of(normal, options.threshold, bad)
     samples = roles.test or roles.validation
     answers = run_samples(engine, roles.test, manifest, progress) if roles.test else normal
     with OnnxRuntimeEngine(bundle.graph("fp32"), max_batch=manifest.max_batch) as reference:

@@ -52,12 +52,14 @@ def make_bundle(
     width: int,
     max_batch: int = 8,
     threshold: str = "tail",
+    labelled: Sequence[Sample] = (),
     progress: Progress = silent,
 ) -> Bundle:
     """Export a detector with thresholds fitted on `validation`: normal images that training held out.
 
     The graph is compared with the model on some of them first. The same weights and images give the same bundle, bit
-    for bit. Raises ExportError where the graph differs from the model by more than the tolerance.
+    for bit. With `threshold="f1"` the reject threshold comes from `labelled`, images of defects, which should be none
+    that test the detector later. Raises ExportError where the graph differs from the model by more than the tolerance.
     """
     if not validation:
         raise ExportError(
@@ -70,7 +72,8 @@ def make_bundle(
     parity = check_parity(model, graph, images[: min(PARITY_IMAGES, max_batch)])
     with OnnxRuntimeEngine(graph, max_batch=max_batch) as engine:
         answers = run_all(engine.infer, images, max_batch, progress, "fitting thresholds")
-    thresholds = thresholds_of(answers, threshold)
+        bad = run_all(engine.infer, load_images(labelled, height, width), max_batch).scores if labelled else None
+    thresholds = thresholds_of(answers, threshold, bad)
     manifest = Manifest(
         family=origin.family,
         options=origin.options,
@@ -86,9 +89,10 @@ def make_bundle(
     return Bundle(manifest, {GRAPH["fp32"]: graph, "preview.png": preview(images[0])})
 
 
-def thresholds_of(normal: Answers, method: str) -> Thresholds:
-    """Fit the thresholds of a graph on its own answers to normal images."""
-    return fit_thresholds(normal.scores, normal.maps.max(axis=(1, 2)), method=method)
+def thresholds_of(normal: Answers, method: str, anomalous_scores: NDArray[np.float32] | None = None) -> Thresholds:
+    """Fit the thresholds of a graph on its own answers to normal images, and for `f1` its scores of defects."""
+    maxima = normal.maps.max(axis=(1, 2))
+    return fit_thresholds(normal.scores, maxima, method=method, anomalous_scores=anomalous_scores)
 
 
 def score_range(normal: Answers, thresholds: Thresholds) -> tuple[float, float]:

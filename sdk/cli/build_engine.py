@@ -9,6 +9,7 @@ import click
 from edgead.atomic import write_atomic
 from edgead.calibration.quantize import METHODS
 from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
+from edgead.cli.run_data import defects
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildOptions, BuildReport, build_engine
 from edgead.progress import progress_bar
@@ -59,6 +60,11 @@ from edgead.progress import progress_bar
     help="A GPU to build for, repeatable (tensorrt-rtx only), such as 8.6.",
 )
 @click.option("-o", "--output", type=PATH, help="Also write the serialised engine to this file, for another machine.")
+@click.option(
+    "--labelled",
+    type=PATH,
+    help="Images of defects, other than the test images: the reject threshold is then that of the best F1.",
+)
 @json_option
 def build_engine_command(
     bundle: Path,
@@ -71,6 +77,7 @@ def build_engine_command(
     threshold: str,
     capabilities: tuple[str, ...],
     output: Path | None,
+    labelled: Path | None,
     as_json: bool,
 ) -> None:
     """Build an engine, compare it with the fp32 graph on held-out images, and keep it only where it stayed right.
@@ -79,9 +86,11 @@ def build_engine_command(
     """
     for path in filter(None, (bundle, output)):
         check_writable(path)
-    options = BuildOptions(precision, target, method, calib_size, threshold, max_drop, capabilities)
+    options = BuildOptions(
+        precision, target, method, calib_size, "f1" if labelled else threshold, max_drop, capabilities
+    )
     with progress_bar() as progress:
-        report = build_engine(bundle, read_dataset(calib_data), options, progress=progress)
+        report = build_engine(bundle, read_dataset(calib_data), options, labelled=defects(labelled), progress=progress)
     if output:
         write_atomic(output, report.plan)
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgead.cli.options import PATH, check_writable, json_option, print_json
-from edgead.cli.run_data import validation_samples
+from edgead.cli.run_data import defects, validation_samples
 from edgead.export.package import Origin, make_bundle
 from edgead.progress import progress_bar
 from edgead.training.run import load_model, origin, read_run
@@ -25,8 +25,15 @@ from edgead.training.run import load_model, origin, read_run
     show_default=True,
     help="How thresholds come from normal validation images.",
 )
+@click.option(
+    "--labelled",
+    type=PATH,
+    help="Images of defects, other than the test images: the reject threshold is then that of the best F1.",
+)
 @json_option
-def export_command(run: Path, output: Path, data: Path | None, max_batch: int, threshold: str, as_json: bool) -> None:
+def export_command(
+    run: Path, output: Path, data: Path | None, max_batch: int, threshold: str, labelled: Path | None, as_json: bool
+) -> None:
     """Turn a training run into a bundle: the detector graph, checked against the model, with thresholds."""
     check_writable(output)
     model, record = load_model(run), read_run(run)
@@ -38,7 +45,8 @@ def export_command(run: Path, output: Path, data: Path | None, max_batch: int, t
             height=model.options.height,
             width=model.options.width,
             max_batch=max_batch,
-            threshold=threshold,
+            threshold="f1" if labelled else threshold,
+            labelled=defects(labelled),
             progress=progress,
         )
     bundle.write(output)

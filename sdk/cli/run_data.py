@@ -21,3 +21,11 @@ def validation_samples(run: Run, data: Path | None) -> tuple[Sample, ...]:
     """The normal images that the training held out."""
     dataset = run_dataset(run, data)
     return tuple(split_validation(dataset.train, run.fit["validation"], run.fit["seed"])[1])
+
+
+def defects(folder: Path | None) -> tuple[Sample, ...]:
+    """The images of defects in a folder with labels; none where no folder is named."""
+    found = tuple(sample for sample in read_dataset(folder).test if sample.anomalous) if folder else ()
+    if folder and not found:
+        raise DataError("there are no images of defects", folder, "add `bad`, or test/<defect> folders")
+    return found

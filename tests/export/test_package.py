@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from edgead.bundle import read_bundle
+from edgead.cli.build_engine import build_engine_command
 from edgead.cli.export import export_command
 from edgead.data.layout import read_dataset, split_validation
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.errors import ExportError
+from edgead.errors import DataError, ExportError
 from edgead.export.package import Origin, make_bundle
 from edgead.training.run import load_model, origin, read_run
 
@@ -62,3 +63,18 @@ def test_no_validation_images_are_refused(run):
     model, record = load_model(run), read_run(run)
     with pytest.raises(ExportError, match="no validation images"):
         make_bundle(model, Origin(**origin(record)), [], height=64, width=64)
+
+
+def test_labelled_defects_give_the_reject_threshold(run, parts, fp32_bundle, tmp_path):
+    path = tmp_path / "f1.edgead"
+    export_command.main([str(run), "-o", str(path), "--labelled", str(parts)], standalone_mode=False)
+    fitted, plain = (read_bundle(p).manifest.variant("fp32").thresholds for p in (path, fp32_bundle))
+    assert fitted.image.method == "f1" and "labelled" in fitted.image.describe()
+    assert fitted.image.value != plain.image.value
+    build = [str(path), "--calib-data", str(parts), "--target", "openvino", "--labelled", str(parts)]
+    build_engine_command.main(build, standalone_mode=False)
+    assert read_bundle(path).manifest.variant("int8").thresholds.image.method == "f1"
+    with pytest.raises(DataError, match="no images of defects"):
+        export_command.main(
+            [str(run), "-o", str(path), "--labelled", str(parts / "train" / "good")], standalone_mode=False
+        )
