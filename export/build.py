@@ -13,7 +13,7 @@ from edgead.bundle import GRAPH, Bundle, read_bundle
 from edgead.calibration.images import Roles, assign_roles
 from edgead.calibration.quantize import quantize
 from edgead.data.layout import Dataset, Sample
-from edgead.data.loading import load_images
+from edgead.data.loading import image_bytes, load_images
 from edgead.engines import cache, openvino
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
@@ -181,7 +181,7 @@ def run_samples(engine: Engine, samples: Sequence[Sample], manifest: Manifest, p
 
 
 def _image_record(sample: Sample) -> dict[str, str]:
-    return {"name": sample.name, "sha256": hashlib.sha256(sample.path.read_bytes()).hexdigest()}
+    return {"name": sample.name, "sha256": hashlib.sha256(image_bytes(sample)).hexdigest()}
 
 
 def _compile(

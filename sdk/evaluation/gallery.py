@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgead.data.images import read_image, read_mask
-from edgead.data.loading import load_images
+from edgead.data.images import read_mask
+from edgead.data.loading import load_images, read_sample
 from edgead.evaluation.evaluate import Evaluation, Predict
 from edgead.evaluation.heatmap import outline, overlay
 from edgead.evaluation.judging import Judgement
@@ -103,7 +103,7 @@ def _card(
     scale: tuple[float, float],
 ) -> Markup:
     sample, verdict = evaluation.samples[index], judgement.verdicts[index].value
-    image = read_image(sample.path)
+    image = read_sample(sample)
     ratio = min(1.0, SIDE / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

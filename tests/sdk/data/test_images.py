@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from edgead.data.images import find_images, read_image, read_mask
+from edgead.data.images import LabelMask, find_images, read_image, read_mask
 from edgead.data.jpeg import is_whole
 from edgead.errors import DataError
 
@@ -143,7 +143,9 @@ def test_no_bytes_raise_anything_but_a_data_error(tmp_path_factory, content):
             assert image.dtype == np.uint8 and image.ndim == 3
 
 
-@pytest.mark.parametrize("read", [read_image, lambda path: read_mask(path, 4, 4)])
+@pytest.mark.parametrize(
+    "read", [read_image, lambda path: read_mask(path, 4, 4), lambda path: read_mask(LabelMask(path), 4, 4)]
+)
 @pytest.mark.parametrize(
     ("name", "what"), [("gone.png", "does not exist"), ("folder", "a folder"), ("empty.png", "empty")]
 )
@@ -200,6 +202,14 @@ def test_a_black_mask_is_taken_and_one_of_labels_is_refused(tmp_path):
     assert not read_mask(tmp_path / "black.png", 4, 4).any()
     with pytest.raises(DataError, match="marks nothing"):
         read_mask(tmp_path / "labels.png", 4, 4)
+
+
+def test_a_mask_of_labels_is_defective_wherever_it_is_not_0(tmp_path):
+    labels = np.array([[0, 1, 2, 255], [0, 0, 127, 128]], np.uint8)
+    (tmp_path / "labels.png").write_bytes(encode(labels, "png"))
+    (tmp_path / "black.png").write_bytes(encode(np.zeros((4, 4), np.uint8), "png"))
+    assert np.array_equal(read_mask(LabelMask(tmp_path / "labels.png"), 2, 4), labels > 0)
+    assert not read_mask(LabelMask(tmp_path / "black.png"), 4, 4).any()
 
 
 def test_images_are_found_by_suffix_and_sorted(tmp_path):

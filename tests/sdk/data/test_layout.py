@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -135,6 +136,43 @@ def test_what_is_wrong_is_said(tmp_path, files, what):
     with pytest.raises(DataError, match=what) as refusal:
         read_dataset(grow(tmp_path, files))
     assert refusal.value.todo and refusal.value.where
+
+
+@pytest.mark.parametrize(
+    ("files", "folder"),
+    [
+        (["nut/train/good/notes.txt"], "nut/train/good"),
+        (["nut/train/notes.txt"], "nut/train/good"),
+        (["nut/test/good/0.png"], "nut/train/good"),
+        (["nut/good/notes.txt"], "nut/good"),
+        (["nut/bad/0.png"], "nut/good"),
+        (["nut/Data/Images/notes.txt"], "nut/Data/Images/Normal"),
+        (["nut/.keep"], "nut"),
+        (["nut/empty/folders/.keep"], "nut"),
+        (["nut/0.png"], "nut"),
+        (["nut/Good/0.png"], "nut"),
+        (["nut/Train/good/0.png"], "nut"),
+        (["nut/ground_truth/dent/0_mask.png"], "nut"),
+    ],
+)
+def test_a_class_without_images_of_good_parts_is_named(tmp_path, files, folder):
+    """None is left out in silence: the model would not know that class."""
+    with pytest.raises(DataError, match="class nut has ") as refusal:
+        read_dataset(grow(tmp_path, [*mvtec("screw/"), *files]))
+    assert refusal.value.where == str(tmp_path / folder)
+    assert re.search("(take the class|move the folder) out of the data", refusal.value.todo)
+
+
+@pytest.mark.parametrize("other", ["notes/read.txt", ".git/0.png", "split_csv/1cls.csv", "run/report/0.png", "0.png"])
+def test_what_is_no_class_is_left_alone(tmp_path, other):
+    assert read_dataset(grow(tmp_path, [*mvtec("screw/"), *mvtec("nut/"), other])).categories == ("nut", "screw")
+
+
+def test_a_class_may_have_nothing_to_test(tmp_path):
+    root = grow(tmp_path, [*mvtec("screw/"), "nut/train/good/0.png"])
+    (root / "nut/test").mkdir()
+    dataset = read_dataset(root)
+    assert dataset.categories == ("nut", "screw") and {sample.category for sample in dataset.test} == {"screw"}
 
 
 @pytest.mark.parametrize("name", ["gone", "file"])
