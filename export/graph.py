@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgead.errors import ExportError
+from edgead.export.operators import DOMAIN, VERSION, attach_bodies, translations
 
 OPSET = 18
 INPUT, OUTPUTS = "image", ("anomaly_map", "score")
@@ -36,6 +37,7 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
                 opset_version=OPSET,
                 dynamic_shapes=({0: batch},),
                 dynamo=True,
+                custom_translation_table=translations(),
                 verbose=False,
             )
     except Exception as error:
@@ -44,19 +46,26 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
         ) from error
     assert program is not None
     graph = program.model_proto
+    attach_bodies(graph)
     _strip(graph)
     check_contract(graph, height, width)
     return bytes(graph.SerializeToString(deterministic=True))
 
 
 def check_contract(model: onnx.ModelProto, height: int, width: int) -> None:
-    """Raise ExportError where a graph is not a detector graph: one uint8 image in, `anomaly_map` and `score` out."""
+    """Raise ExportError where a graph is not a detector graph: one uint8 image in, `anomaly_map` and `score` out, and
+    operators of ONNX and `edgead` alone."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
             f"the graph is not valid ONNX ({_reason(error)})", "export", "report it with the model"
         ) from error
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    foreign = versions.items() - {("", OPSET), (DOMAIN, VERSION)}
+    if foreign:
+        found = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(foreign))
+        raise ExportError(f"the graph needs the operators {found}", "export", f"use those of ONNX {OPSET} or {DOMAIN}")
     wanted = {
         INPUT: (onnx.TensorProto.UINT8, [None, height, width, 3]),
         "anomaly_map": (onnx.TensorProto.FLOAT, [None, height, width]),
@@ -82,14 +91,14 @@ def _strip(model: onnx.ModelProto) -> None:
         *model.graph.input,
         *model.graph.output,
         *model.graph.initializer,
+        *model.functions,
+        *(node for function in model.functions for node in function.node),
     ):
         del holder.metadata_props[:]
         holder.doc_string = ""
     del model.graph.value_info[:]  # shapes of weights only; whoever needs shapes infers them
     for function in model.functions:
-        del function.metadata_props[:]
-        for node in function.node:
-            del node.metadata_props[:]
+        del function.value_info[:]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ all that TensorRT 11 and TensorRT for RTX know, and TensorRT 10.3 knows it too, 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -204,15 +205,18 @@ def _set_batches(
 
 
 def _products(trt: ModuleType, network: api.INetworkDefinition) -> list[str]:
-    """Names of the graph's convolutions and matrix products."""
+    """Names of the graph's convolutions and matrix products, as the plan's report calls them: those inside the body of
+    an operator of ours by the name that the parser notes in their metadata."""
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
     names = []
     for index in range(network.num_layers):
         layer: api.ILayer = network.get_layer(index)
-        name: str = layer.name
         kind: api.LayerType = layer.type
         if kind in kinds:
-            names.append(name)
+            name: str = layer.name
+            metadata: str = layer.metadata
+            noted = re.search(r"\[ONNX Layer: ([^\]]*)\]", metadata)
+            names.append(noted.group(1) if noted else name)
     return names
 
 

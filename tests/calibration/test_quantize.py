@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import nn
 
 from edgead.bundle import read_bundle
 from edgead.calibration.quantize import LAYERS, METHODS, quantize
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.engines.openvino import OpenVinoEngine, compile_graph, layer_precisions
 from edgead.errors import CalibrationError
+from edgead.export.graph import to_graph
+from edgead.training.models import build
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +125,118 @@ def test_a_graph_without_layers_is_refused():
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
     with pytest.raises(CalibrationError, match="no layers"):
         quantize(model.SerializeToString(), np.zeros((2, 4, 4, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def transformer(small, good):
+    """UniAD in float32 and in INT8."""
+    torch.manual_seed(0)
+    model = build("uniad", small["uniad"]).eval()
+    graph = to_graph(model, 64, 64, 4)
+    return graph, quantize(graph, good[:8])
+
+
+def test_the_projections_of_a_transformer_read_int8_and_nothing_else_does(transformer):
+    model = onnx.load_from_string(transformer[1])
+    source, tensors = producers(model), {tensor.name: tensor for tensor in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in LAYERS]
+    assert len(layers) == sum(node.op_type in LAYERS for node in onnx.load_from_string(transformer[0]).graph.node)
+    for layer in layers:
+        pair = [source[name] for name in layer.input[:2]]
+        assert [node.op_type for node in pair] == ["DequantizeLinear"] * 2
+        assert source[pair[0].input[0]].op_type == "QuantizeLinear"
+        # One scale for each output channel: the first axis of a convolution's weights, the last of a product's.
+        weight, scale = (tuple(tensors[name].dims) for name in pair[1].input[:2])
+        axis = next(attribute.i for attribute in pair[1].attribute if attribute.name == "axis")
+        assert axis == (0 if layer.op_type == "Conv" else 1)
+        assert scale == (weight[axis],)
+    dequantised = {name for name, node in source.items() if node.op_type == "DequantizeLinear"}
+    for node in model.graph.node:
+        if node.op_type not in LAYERS and dequantised & set(node.input):
+            kinds = {source[name].op_type for name in node.input if name in source}
+            assert node.op_type == "Add" and kinds == {"Conv", "DequantizeLinear"}  # a shortcut past a convolution
+    attention = [node for node in model.graph.node if node.op_type == "NeighborMaskedAttention"]
+    assert len(attention) == 3
+    assert [function.name for function in model.functions] == ["NeighborMaskedAttention"]
+
+
+def test_a_transformer_in_int8_answers_nearly_the_same(transformer, parts):
+    images = load_images(read_dataset(parts).test, 64, 64)[:4]
+    expected = run(transformer[0], images)
+    engine = compile_graph(transformer[1])
+    with OpenVinoEngine(engine, max_batch=4) as openvino:
+        for got in (run(transformer[1], images), openvino.infer(images)):
+            for name, value in expected.items():
+                assert np.abs(got[name] - value).max() < 0.05 * np.abs(value).max()
+    projections = [layer for layer in layer_precisions(engine) if layer.kind == "FullyConnected"]
+    assert len(projections) >= 20
+    assert {layer.precision for layer in projections} <= {"i8", "u8"}
+
+
+class Mixed(nn.Module):
+    """Pixels meet a network's answer, a product of activations, and another layer behind both."""
+
+    def __init__(self):
+        super().__init__()
+        self.edges, self.both = nn.Conv2d(3, 2, 3, bias=False, padding=1), nn.Conv2d(5, 2, 1)
+        with torch.no_grad():
+            self.edges.weight.zero_()
+            self.edges.weight[:, :, 1, 1], self.edges.weight[:, :, 1, 0] = 50, -50
+
+    def forward(self, image):
+        pixels = image.to(torch.float32).permute(0, 3, 1, 2) / 255
+        edges = self.edges(pixels)
+        # The batch comes from the pixels' shape, which is no value that two images could tell the range of.
+        together = torch.cat([pixels, edges.reshape(image.shape[0], 2, 8, 8)], dim=1)
+        answer = self.both(together)
+        tokens = answer.flatten(2)
+        score = (tokens @ tokens.transpose(1, 2)).mean(dim=(1, 2))
+        return answer.mean(dim=1), score
+
+
+def test_ranges_of_a_black_and_a_white_image_end_at_the_first_layer():
+    torch.manual_seed(0)
+    graph = to_graph(Mixed(), 8, 8, 4)
+    images = np.random.default_rng(0).integers(50, 200, (4, 8, 8, 3), np.uint8)
+    images[:, :, 0] = 0  # no edge where a black and a white image have one, at the border
+    model = onnx.load_from_string(quantize(graph, images))
+    source = producers(model)
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    first, second = (node for node in model.graph.node if node.op_type == "Conv")
+    scales = [float(tensors[source[source[node.input[0]].input[0]].input[1]]) for node in (first, second)]
+    with torch.no_grad():
+        largest = Mixed().edges(torch.from_numpy(images).float().permute(0, 3, 1, 2) / 255).abs().max().item()
+    assert scales == pytest.approx([1 / 127, largest / 127], rel=0.02)
+
+
+def test_a_product_of_two_activations_stays_in_float():
+    graph = to_graph(Mixed(), 8, 8, 4)
+    model = onnx.load_from_string(quantize(graph, np.zeros((2, 8, 8, 3), np.uint8) + 9))
+    source = producers(model)
+    (product,) = (node for node in model.graph.node if node.op_type in ("MatMul", "Gemm"))
+    assert "DequantizeLinear" not in {source[name].op_type for name in product.input}
+    assert sum(node.op_type == "DequantizeLinear" for node in model.graph.node) == 2 * 2  # for two convolutions
+
+
+class Shortcut(nn.Module):
+    """A shortcut past a convolution with another layer behind it, and one with none."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+
+    def forward(self, image):
+        x = self.layers[0](image.to(torch.float32).permute(0, 3, 1, 2) / 255)
+        x = x + self.layers[1](x)
+        x = self.layers[2](x)
+        anomaly_map = (x + self.layers[3](x)).mean(dim=1)
+        return anomaly_map, anomaly_map.amax(dim=(1, 2))
+
+
+def test_a_shortcut_reads_int8_inside_the_network_and_float_at_its_end():
+    graph = to_graph(Shortcut(), 8, 8, 4)
+    model = onnx.load_from_string(quantize(graph, np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)))
+    source = producers(model)
+    inside, end = (node for node in model.graph.node if node.op_type == "Add")
+    assert {source[name].op_type for name in inside.input} == {"Conv", "DequantizeLinear"}
+    assert {source[name].op_type for name in end.input} == {"Conv"}

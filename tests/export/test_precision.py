@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.inliner
 import pytest
+import torch
 from onnx import TensorProto
 
 from edgead.bundle import read_bundle
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.engines.openvino import OpenVinoEngine, compile_graph
 from edgead.errors import ExportError
+from edgead.export.graph import to_graph
 from edgead.export.precision import NETWORK, network_nodes, to_fp16
+from edgead.training.models import build
 
 
 @pytest.fixture(scope="module")
 def graphs(fp32_bundle):
     graph = read_bundle(fp32_bundle).graph("fp32")
+    return graph, to_fp16(graph)
+
+
+@pytest.fixture(scope="module")
+def transformer(small):
+    """UniAD: a network of convolutions, attention and layer norms, and distances behind it."""
+    torch.manual_seed(0)
+    model = build("uniad", small["uniad"]).eval()
+    graph = to_graph(model, model.options.height, model.options.width, 4)
     return graph, to_fp16(graph)
 
 
@@ -58,6 +72,48 @@ def test_the_file_is_half_as_large_and_the_answers_the_same(graphs, parts):
         scale = np.abs(answers[0][name]).max()
         assert np.abs(answers[0][name] - answers[1][name]).max() < 5e-3 * scale
     assert answers[1]["score"].dtype == np.float32
+
+
+def test_attention_takes_half_and_weighs_in_single(transformer):
+    model = onnx.load_from_string(transformer[1])
+    kind = types(model)
+    attention = [node for node in model.graph.node if node.op_type == "NeighborMaskedAttention"]
+    assert len(attention) == 3
+    for node in attention:
+        assert {kind[name] for name in (*node.input, *node.output)} == {TensorProto.FLOAT16}
+    inlined = onnx.inliner.inline_local_functions(model)
+    kind = types(inlined)
+    single = [node for node in inlined.graph.node if node.op_type in ("Softmax", "LayerNormalization")]
+    assert len(single) == 3 + 6
+    for node in single:
+        assert kind[node.input[0]] == kind[node.output[0]] == TensorProto.FLOAT
+
+
+def test_the_distance_of_features_is_taken_in_single(transformer):
+    model = onnx.load_from_string(transformer[1])
+    kind = types(model)
+    (sum_of_squares,) = (node for node in model.graph.node if node.op_type == "ReduceSum")
+    (square,) = (node for node in model.graph.node if sum_of_squares.input[0] in node.output)
+    (difference,) = (node for node in model.graph.node if square.input[0] in node.output)
+    assert difference.op_type == "Sub"
+    for node in (difference, square, sum_of_squares):
+        assert {kind[name] for name in node.output} == {TensorProto.FLOAT}
+    assert {kind[name] for name in difference.input} == {TensorProto.FLOAT}
+
+
+def test_a_transformer_in_half_answers_the_same(transformer):
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    engines = [OnnxRuntimeEngine(graph, max_batch=4) for graph in transformer]
+    engines.append(OpenVinoEngine(compile_graph(transformer[1]), max_batch=4))
+    answers = []
+    for engine in engines:
+        with engine:
+            answers.append(engine.infer(images))
+    for name in ("score", "anomaly_map"):
+        scale = np.abs(answers[0][name]).max()
+        for half in answers[1:]:
+            assert half[name].dtype == np.float32
+            assert np.abs(answers[0][name] - half[name]).max() < 2e-3 * scale
 
 
 def test_the_same_graph_gives_the_same_bytes(graphs):

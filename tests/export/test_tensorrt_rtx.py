@@ -22,6 +22,7 @@ from edgead.errors import EngineError, EngineUnavailable
 from edgead.export.graph import to_graph
 from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import PlanOptions, build_plan, convolution_report, unavailable
+from edgead.training.models import build
 
 SIDE, BATCH = 64, 4
 TARGET = "tensorrt-rtx"
@@ -67,6 +68,15 @@ def graphs() -> dict[str, bytes]:
 def plans(graphs):
     options = PlanOptions(max_batch=BATCH, compute_capabilities=("8.6", "8.9"))
     return {precision: build_plan(graph, TARGET, options) for precision, graph in graphs.items()}
+
+
+@pytest.fixture(scope="module")
+def transformers(small) -> dict[str, bytes]:
+    """UniAD, with its attention, in the three precisions."""
+    torch.manual_seed(0)
+    graph = to_graph(build("uniad", small["uniad"]), SIDE, SIDE, BATCH)
+    images = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    return {"fp32": graph, "fp16": to_fp16(graph), "int8": quantize(graph, images)}
 
 
 def convolutions(graph: bytes) -> set[str]:
@@ -131,6 +141,24 @@ def test_float_plans_keep_to_their_type(plans, graphs, precision, kind):
     assert convolution_report(plans[precision].layers).int8 == 0
     # The pixels and the score stay in single precision, whatever the network is in.
     assert plans[precision].layers[-1].outputs == ("fp32",)
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_transformers_are_built_and_their_masks_made_once(transformers, precision):
+    plan = build_plan(transformers[precision], TARGET, PlanOptions(max_batch=BATCH, compute_capabilities=("8.6",)))
+    report = convolution_report(plan.layers)
+    weighted = {
+        node.name
+        for node in onnx.load_from_string(transformers["fp32"]).graph.node
+        if node.op_type in ("Conv", "MatMul")
+    }
+    assert report.total == len(weighted) + 2 * 3  # scores and their product with the values, in three attentions
+    assert report.int8 == (len(weighted) if precision == "int8" else 0)
+    if precision == "int8":
+        assert all(other.startswith(("node_of_scores", "node_of_mixed")) for other in report.others)
+    # Three attentions, one mask: TensorRT for RTX makes it when it runs, the numbers of the tokens being its `Iota`.
+    assert sum("Iota" in layer.name for layer in plan.layers) <= 1
 
 
 @needs_rtx
