@@ -11,7 +11,7 @@ from typing import Any
 
 from edgead.archive import read_archive, write_archive
 from edgead.errors import BundleError
-from edgead.manifest import MAX_BYTES, Manifest, Variant
+from edgead.manifest import MAX_BYTES, Manifest, Variant, validate
 
 MANIFEST = "manifest.json"
 MEMBERS = ("model.onnx", "model.fp16.onnx", "model.int8.onnx", "calibration.json", "preview.png")
@@ -47,7 +47,9 @@ class Bundle:
     def write(self, path: Path) -> None:
         """Write the bundle, atomically; the same bundle gives the same bytes."""
         ordered = {name: self.members[name] for name in MEMBERS if name in self.members}
-        write_archive(path, {MANIFEST: self._manifest_bytes(), **ordered})
+        manifest = self._manifest_bytes()
+        validate(json.loads(manifest))  # what could not be read again is not written
+        write_archive(path, {MANIFEST: manifest, **ordered})
 
     def _manifest_bytes(self) -> bytes:
         document = self.manifest.to_json()

@@ -12,6 +12,18 @@ import pytest
 
 SIDE = 64
 
+TOKENS = {"height": 64, "width": 64, "feature_height": 4, "feature_width": 4, "score_pool": 8}
+TOKENS |= {"backbone": "resnet18", "taps": "layer1,layer2", "hidden": 16, "heads": 2, "feed_forward": 32}
+TOKENS |= {"encoder_layers": 1, "decoder_layers": 1}
+SMALL = {
+    "uniad": {**TOKENS, "neighbor_height": 3, "neighbor_width": 3},
+    "adtr": TOKENS,
+    "adtr-plus": TOKENS,
+    "lamp": {"height": 32, "width": 48, "stages": 3, "base_width": 4},
+    "baseline": {**TOKENS, "network": "transformer"},
+}
+"""Options that make each family small enough for a test; a new family adds a line."""
+
 # A test run started in the background inherits a Ctrl-C that is ignored, and would pass that on to what it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,6 +63,12 @@ def write_parts(root: Path, *, train: int = 24, good: int = 8, bad: int = 8) -> 
 
 
 @pytest.fixture(scope="session")
+def small() -> dict[str, dict[str, object]]:
+    """The small options of every family."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small labelled data set: 24 good photos to train on, 8 good and 8 bad ones to test."""
     return write_parts(tmp_path_factory.mktemp("data") / "parts")
@@ -60,7 +78,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished LAMP training on `parts`."""
     from edgead.data.layout import read_dataset
-    from edgead.training.fit import FitOptions, fit
+    from edgead.training.fit import fit
+    from edgead.training.options import FitOptions
 
     folder = tmp_path_factory.mktemp("runs") / "parts"
     options = FitOptions(epochs=30, batch_size=8, threads=1)

@@ -1,18 +1,34 @@
-"""The order in which a training sees its images, and their digest."""
+"""What a training step reads, and the order in which an epoch does."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
+
+from edgead.training.features import Inputs
 
 
-def digest(images: Tensor) -> str:
-    """SHA-256 of the pixels: says whether two runs saw the same images."""
-    return hashlib.sha256(images.numpy().tobytes()).hexdigest()
+class Examples(Dataset[tuple[Tensor, ...]]):
+    """Inputs and their labels, if there are any; a batch is gathered at once."""
+
+    def __init__(self, inputs: Inputs, *labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        """The batch at `indices`: inputs, then labels."""
+        return (self.inputs.gather(indices), *(label[list(indices)] for label in self.labels))
+
+
+def as_it_is(batch: Any) -> Any:
+    """The collation of batches that are gathered already."""
+    return batch
 
 
 class EpochSampler(Sampler[int]):

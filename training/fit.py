@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,102 +18,86 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from edgead.atomic import write_atomic
 from edgead.data.layout import Sample, split_validation
-from edgead.data.loading import load_images
 from edgead.errors import TrainingError
 from edgead.progress import Progress, silent
 from edgead.training.checkpoint import SafetensorsIO
-from edgead.training.data import EpochSampler, digest
+from edgead.training.data import EpochSampler, Examples, as_it_is
+from edgead.training.features import collect
+from edgead.training.labels import with_defects
 from edgead.training.models import DetectorModule, build
+from edgead.training.models import family as family_class
+from edgead.training.models.base import DefectLearner
+from edgead.training.options import FitOptions
+from edgead.training.pictures import Photographs, Pictures
 from edgead.training.run import Run, load_model, read_run, write_weights
 
 RESUME = "resume.safetensors"
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How to train. learning_rate None: 1e-3 for Adam and RMSprop; for SGD 0.1 / (height * width * 3), since Eq. 1 sums
-    over them.
-
-    accelerator, devices, strategy, num_nodes and precision are Lightning's own flags.
-    """
-
-    epochs: int = field(default=100, metadata={"help": "epochs at most"})
-    batch_size: int = field(default=16, metadata={"help": "images in a step, on each device"})
-    optimizer: str = field(default="adam", metadata={"help": "optimizer", "choices": OPTIMIZERS})
-    learning_rate: float | None = field(
-        default=None, metadata={"help": "learning rate; by default it suits the optimizer"}
-    )
-    patience: int = field(default=20, metadata={"help": "stop after this many epochs without a better validation loss"})
-    validation: float = field(
-        default=0.2, metadata={"help": "share of the normal training images held out for validation"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of everything random"})
-    threads: int = field(default=0, metadata={"help": "CPU threads; 0: all cores. The same count gives the same bits"})
-    accelerator: str = field(default="auto", metadata={"help": "cpu, cuda or auto"})
-    devices: str = field(default="auto", metadata={"help": "how many devices, or which"})
-    strategy: str = field(default="auto", metadata={"help": "ddp for several processes"})
-    num_nodes: int = field(default=1, metadata={"help": "machines"})
-    precision: str = field(default="32-true", metadata={"help": "32-true, bf16-mixed or 16-mixed"})
-
-    def check(self) -> None:
-        """Raise TrainingError for values that cannot be."""
-        if self.optimizer not in OPTIMIZERS:
-            raise TrainingError(
-                f"no optimizer {self.optimizer!r}", "training", f"choose one of {', '.join(OPTIMIZERS)}"
-            )
-        if min(self.epochs, self.batch_size, self.patience) < 1:
-            raise TrainingError(
-                "epochs, batch size and patience have to be at least 1", "training", "change the option"
-            )
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise TrainingError(f"learning rate {self.learning_rate} is not positive", "training", "change the option")
 
 
 class Fitting(lightning.LightningModule):
-    """A detector module as Lightning trains it: its own loss, one optimizer."""
+    """A detector module as Lightning trains it: its own loss, one optimizer, no wait for the device in a step."""
 
-    def __init__(self, model: DetectorModule, options: FitOptions) -> None:
+    def __init__(self, model: DetectorModule, options: FitOptions, *, extracted: bool) -> None:
         super().__init__()
-        self.model, self.fit_options = model, options
+        self.model, self.fit_options, self._extracted = model, options, extracted
+        self._loss: Callable[..., Tensor] = model.training_loss
+        if options.compile:
+            self._loss = torch.compile(model.training_loss)
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
-        loss = self.model.training_loss(batch[0])
+        loss = self._loss(self._inputs(batch[0]), *batch[1:])
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
-        loss = self.model.validation_loss(batch[0])
+        loss = self.model.validation_loss(self._inputs(batch[0]), *batch[1:])
         self.log("validation_loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch[0]))
+
+    def _inputs(self, batch: Tensor) -> Tensor:
+        if self._extracted:
+            return batch
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.model.frozen_features):
+            return self.model.extract(batch)
 
     def on_train_epoch_start(self) -> None:
         # Noise of an epoch depends on the seed and the epoch alone, so that a resumed run draws what it would have
         # drawn.
         torch.manual_seed(self.fit_options.seed * 1_000_003 + self.current_epoch)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        rate, size = self.fit_options.learning_rate, self.model.options
-        if self.fit_options.optimizer == "sgd":
-            return torch.optim.SGD(self.parameters(), rate or 0.1 / (size.height * size.width * 3), momentum=0.9)
-        kind = torch.optim.Adam if self.fit_options.optimizer == "adam" else torch.optim.RMSprop
-        return kind(self.parameters(), rate or 1e-3)
+    def configure_optimizers(self) -> Any:
+        options, size = self.fit_options, self.model.options
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        rate = options.learning_rate
+        optimizer: torch.optim.Optimizer
+        if options.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, rate or 0.1 / (size.height * size.width * 3), momentum=0.9)
+        elif options.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(parameters, rate or 1e-4, weight_decay=options.weight_decay)
+        else:
+            kind = torch.optim.Adam if options.optimizer == "adam" else torch.optim.RMSprop
+            optimizer = kind(parameters, rate or 1e-3)
+        if not options.decay_epochs:
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, options.decay_epochs, gamma=0.1)]
 
 
 class History(Callback):
     """Keeps the losses of every epoch in `history.jsonl`, and the weights of the epoch with the lowest validation
-    loss."""
+    loss, or of the last."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keep: str, after_epoch: Callable[[int, DetectorModule], None] | None) -> None:
+        self._folder, self._keep, self._after_epoch = folder, keep, after_epoch
         self.epochs: list[dict[str, float]] = []
 
     @property
     def best(self) -> dict[str, float]:
         """The epoch whose weights are kept."""
+        if self._keep == "last":
+            return self.epochs[-1]
         return min(self.epochs, key=lambda epoch: epoch["validation_loss"])
 
     def state_dict(self) -> dict[str, Any]:
@@ -133,6 +118,12 @@ class History(Callback):
             if self.best is self.epochs[-1]:
                 write_weights(self._folder, module.model)
             write_atomic(self._folder / "history.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in self.epochs))
+            if self._after_epoch is not None:
+                # Whoever looks at the model draws no number that training would have drawn.
+                mode = module.model.training
+                with torch.random.fork_rng(), torch.no_grad():
+                    self._after_epoch(trainer.current_epoch, module.model.eval())
+                module.model.train(mode)
 
 
 def fit(
@@ -142,33 +133,46 @@ def fit(
     *,
     model_options: Mapping[str, Any] | None = None,
     options: FitOptions | None = None,
+    weights: str = "none",
+    defects: Sequence[Sample] = (),
     resume: bool = False,
     root: Path | None = None,
     progress: Progress = silent,
+    after_epoch: Callable[[int, DetectorModule], None] | None = None,
 ) -> DetectorModule:
     """Train a detector on normal images and leave a run folder; returns the model of the best epoch, in eval mode.
 
     `samples` are normal; a share of them, drawn by the seed, is held out for early stopping and later for the
-    thresholds. With `resume` an interrupted run goes on from its last whole epoch and ends as if it had never stopped;
-    a finished one is left as it is. `root` is the data folder, noted in the run so that export finds it again. Raises
-    TrainingError, before anything is written, for options or a folder that do not fit, and when interrupted.
+    thresholds. `weights`: a path or URL of published weights for a family with a frozen backbone, `imagenet` for those
+    of its authors, or `none`. `defects`: images of bad parts, for a family that learns from them. `options`: the
+    family's own defaults where None. With `resume` an interrupted run goes on from its last whole epoch and ends as if
+    it had never stopped; a finished one is left as it is. `root` is the data folder, noted in the run so that export
+    finds it again. `after_epoch` is called with each epoch's number, from 0, and the model in eval mode, to look at and
+    not to change; training is the same without it. Raises TrainingError, before anything is written, for options,
+    weights or a folder that do not fit, and when interrupted; DataError for an image that cannot be read.
     """
-    options = options or FitOptions()
+    options = options or fit_options(family)
     options.check()
-    model_options = dict(model_options or {})
     torch.manual_seed(options.seed)
-    model = build(family, model_options)
+    model = build(family, dict(model_options or {}))
+    digest = model.load_backbone(weights, progress) if weights != "none" else ""
     train, validation = split_validation(samples, options.validation, options.seed)
+    if defects and not isinstance(model, DefectLearner):
+        raise TrainingError(f"{family} does not learn from defects", "training", "use adtr-plus, or leave them out")
     _claim(folder, resume)
-    size = (model.options.height, model.options.width)
-    images = tuple(torch.from_numpy(load_images(part, *size, progress)) for part in (train, validation))
+    examples = (
+        _examples(model, train, defects, options, progress),
+        _examples(model, validation, (), options, progress),
+    )
     data = {
         "name": root.name if root else "",
         "classes": sorted({sample.category for sample in samples}),
         "train_images": len(train),
         "validation_images": len(validation),
-        "sha256": digest(torch.cat(images)),
+        "sha256": hashlib.sha256("".join(part.inputs.digest for part in examples).encode()).hexdigest(),
     }
+    data |= {"weights": digest} if digest else {}
+    data |= {"defects": len(defects)} if defects else {}
     run = Run(family, model.options.to_json(), asdict(options), data, {}, str(root.resolve()) if root else "")
     if resume:
         before = read_run(folder)
@@ -179,8 +183,12 @@ def fit(
         if before.result:
             return load_model(folder)
     run.write(folder)
-    history = History(folder)
-    _train(Fitting(model, options), images, folder, history, resume)
+    history = History(folder, options.keep, after_epoch)
+    extracted = model.frozen_features and options.features != "off"
+    with torch.no_grad():
+        inputs = examples[0].inputs.batches()
+        model.prepare(inputs if extracted else map(model.extract, inputs))
+    _train(Fitting(model, options, extracted=extracted), examples, folder, history, resume)
     result = {
         "epochs": len(history.epochs),
         "best_epoch": history.best["epoch"],
@@ -189,6 +197,27 @@ def fit(
     replace(run, result=result).write(folder)
     (folder / RESUME).unlink(missing_ok=True)
     return load_model(folder)
+
+
+def fit_options(name: str, **changes: Any) -> FitOptions:
+    """The options with which a family is trained unless one says otherwise."""
+    return FitOptions(**{**family_class(name).fit_defaults, **changes})
+
+
+def _examples(
+    model: DetectorModule, good: Sequence[Sample], defects: Sequence[Sample], options: FitOptions, progress: Progress
+) -> Examples:
+    """What training or validation reads: the inputs of the images, and labels where the detector learns from them."""
+    pictures: Pictures = Photographs(good, model.options.height, model.options.width)
+    labels: tuple[Tensor, ...] = ()
+    if isinstance(model, DefectLearner):
+        pictures, *found = with_defects(model, good, defects, options.seed)
+        labels = tuple(found)
+    cuda = options.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+    inputs = collect(
+        model, pictures, options.features, device=torch.device("cuda" if cuda else "cpu"), progress=progress
+    )
+    return Examples(inputs, *labels)
 
 
 def _claim(folder: Path, resume: bool) -> None:
@@ -201,17 +230,25 @@ def _claim(folder: Path, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _train(fitting: Fitting, images: Sequence[Tensor], folder: Path, history: History, resume: bool) -> None:
+def _train(fitting: Fitting, examples: tuple[Examples, Examples], folder: Path, history: History, resume: bool) -> None:
     options, watched = fitting.fit_options, sys.stderr.isatty()
     torch.set_num_threads(options.threads or os.cpu_count() or 1)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    train, validation = (TensorDataset(part) for part in images)
+    train, validation = examples
     # Batch norm cannot train on a single image, so a last batch that small joins no step.
     lonely = len(train) % options.batch_size == 1 and len(train) > 1
+    pinned = torch.cuda.is_available()
     loaders = (
-        DataLoader(train, options.batch_size, sampler=EpochSampler(train, options.seed), drop_last=lonely),
-        DataLoader(validation, options.batch_size),
+        DataLoader(
+            train,
+            options.batch_size,
+            sampler=EpochSampler(train, options.seed),
+            drop_last=lonely,
+            collate_fn=as_it_is,
+            pin_memory=pinned,
+        ),
+        DataLoader(validation, options.batch_size, collate_fn=as_it_is, pin_memory=pinned),
     )
     last = ModelCheckpoint(folder, Path(RESUME).stem, save_on_train_epoch_end=True, enable_version_counter=False)
     last.FILE_EXTENSION = Path(RESUME).suffix
@@ -229,6 +266,7 @@ def _train(fitting: Fitting, images: Sequence[Tensor], folder: Path, history: Hi
             num_nodes=options.num_nodes,
             precision=options.precision,  # type: ignore[arg-type]  # Lightning lists its literals
             max_epochs=options.epochs,
+            gradient_clip_val=options.gradient_clip or None,
             deterministic="warn",
             callbacks=callbacks,
             plugins=[SafetensorsIO()],

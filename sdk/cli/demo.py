@@ -26,7 +26,8 @@ from edgead.sinks import open_sink
 from edgead.sources import open_source
 from edgead.streaming import Stream
 from edgead.summary import Summary
-from edgead.training.fit import FitOptions, fit
+from edgead.training.fit import fit
+from edgead.training.options import FitOptions
 from edgead.training.run import load_model, origin, read_run
 
 

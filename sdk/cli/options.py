@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,27 +29,27 @@ precision_option = click.option(
 )
 
 
-def dataclass_options(kind: type[Any]) -> Callable[[Function], Function]:
-    """A click option for every field of a dataclass: its name with dashes, its type, its default, the help of its
-    metadata."""
+def dataclass_options(kind: type[Any], defaults: Mapping[str, Any] | None = None) -> Callable[[Function], Function]:
+    """A click option for every field of a dataclass: its name with dashes, its type, its default or the one in
+    `defaults`, the help of its metadata."""
 
     def decorate(function: Function) -> Function:
         hints = get_type_hints(kind)
         for entry in reversed(dataclasses.fields(kind)):
-            function = _option(entry, hints[entry.name])(function)
+            function = _option(entry, hints[entry.name], (defaults or {}).get(entry.name, entry.default))(function)
         return function
 
     return decorate
 
 
-def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[[Function], Function]:
+def _option(entry: dataclasses.Field[Any], hint: Any, default: Any) -> Callable[[Function], Function]:
     name = entry.name.replace("_", "-")
     optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
     kind = next(arg for arg in get_args(hint) if arg is not type(None)) if optional else hint
     settings: dict[str, Any] = {
-        "default": entry.default,
+        "default": default,
         "help": entry.metadata.get("help"),
-        "show_default": not optional,
+        "show_default": default is not None,
     }
     if kind is bool:
         return click.option(f"--{name}/--no-{name}", entry.name, **settings)

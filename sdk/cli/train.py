@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgead.cli.options import PATH, check_writable, dataclass_options, json_option, print_json, take_options
+from edgead.cli.options import (
+    PATH,
+    Function,
+    check_writable,
+    dataclass_options,
+    json_option,
+    print_json,
+    take_options,
+)
+from edgead.cli.run_data import defects as defects_of
 from edgead.data.layout import read_dataset
 from edgead.progress import progress_bar
-from edgead.training.fit import FitOptions, fit
-from edgead.training.models import FAMILIES, family
+from edgead.training.backbones import IMAGENET
+from edgead.training.fit import fit
+from edgead.training.models import FAMILIES, DetectorModule, family
+from edgead.training.models.base import DefectLearner
+from edgead.training.options import FitOptions
 from edgead.training.run import read_run
 
 
@@ -37,14 +50,24 @@ def _command(name: str) -> click.Command:
         "--data",
         type=PATH,
         required=True,
-        help="MVTec-style folder, `good` and `bad` folders, or a folder of good images.",
+        help="MVTec- or VisA-style folder, `good` and `bad` folders, or a folder of good images; or several such side "
+        "by side, for one model of many parts.",
     )
     @click.option("-o", "--output", type=PATH, required=True, help="The run folder to make.")
     @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
     @json_option
-    @dataclass_options(FitOptions)
+    @_special_options(kind)
+    @dataclass_options(FitOptions, kind.fit_defaults)
     @dataclass_options(kind.Options)
-    def train(data: Path, output: Path, resume: bool, as_json: bool, **arguments: Any) -> None:
+    def train(
+        data: Path,
+        output: Path,
+        resume: bool,
+        as_json: bool,
+        weights: str = "none",
+        defects: Path | None = None,
+        **arguments: Any,
+    ) -> None:
         model_options = take_options(kind.Options, arguments)
         options = FitOptions(**take_options(FitOptions, arguments))
         check_writable(output)
@@ -57,6 +80,8 @@ def _command(name: str) -> click.Command:
                 root=dataset.root,
                 model_options=model_options,
                 options=options,
+                weights=weights,
+                defects=defects_of(defects),
                 resume=resume,
                 progress=progress,
             )
@@ -66,9 +91,30 @@ def _command(name: str) -> click.Command:
         else:
             result = run.result
             click.echo(
-                f"{output}: {result['epochs']} epochs, the best was {result['best_epoch'] + 1} "
+                f"{output}: {result['epochs']} epochs, {options.keep} was {result['best_epoch'] + 1} "
                 f"(validation loss {result['validation_loss']:.4g})"
             )
 
     train.__doc__ = (kind.__doc__ or "").splitlines()[0]
     return click.command(name)(train)
+
+
+def _special_options(kind: type[DetectorModule]) -> Callable[[Function], Function]:
+    """The options of families with a frozen backbone, and of those that learn from defects."""
+
+    def decorate(function: Function) -> Function:
+        if issubclass(kind, DefectLearner):
+            function = click.option(
+                "--defects", type=PATH, help="Images of bad parts to learn from, in a folder like --data; masks help."
+            )(function)
+        if kind.frozen_features:
+            function = click.option(
+                "--weights",
+                default=IMAGENET,
+                show_default=True,
+                metavar="imagenet|PATH|URL|none",
+                help="The backbone's weights: torchvision's published ones, a file or an address of such, or random.",
+            )(function)
+        return function
+
+    return decorate

@@ -14,7 +14,8 @@ import torch
 from edgead.data.layout import read_dataset, split_validation
 from edgead.errors import DataError, TrainingError
 from edgead.training.data import EpochSampler
-from edgead.training.fit import FitOptions, fit
+from edgead.training.fit import fit
+from edgead.training.options import FitOptions
 from edgead.training.run import load_model, read_run
 
 MODEL = {"height": 32, "width": 32, "stages": 3, "base_width": 4}
@@ -63,7 +64,8 @@ import os, signal, sys
 from pathlib import Path
 from edgead.data.layout import read_dataset
 from edgead.training import fit as module
-from edgead.training.fit import FitOptions, fit
+from edgead.training.fit import fit
+from edgead.training.options import FitOptions
 kept = module.History.on_train_epoch_end
 def stop_in_the_fourth_epoch(self, trainer, fitting):
     kept(self, trainer, fitting)

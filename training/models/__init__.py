@@ -10,7 +10,7 @@ from typing import Any
 from edgead.errors import TrainingError
 from edgead.training.models.base import Answer, DetectorModule, ModelOptions
 
-FAMILIES = {"lamp": "Lamp"}
+FAMILIES = {"uniad": "Uniad", "adtr": "Adtr", "adtr-plus": "AdtrPlus", "lamp": "Lamp", "baseline": "Baseline"}
 """Family -> class, in the module of the family's name."""
 
 
@@ -18,7 +18,7 @@ def family(name: str) -> type[DetectorModule]:
     """The class of a family. Raises TrainingError for an unknown one."""
     if name not in FAMILIES:
         raise TrainingError(f"no detector {name!r}", "training", f"choose one of {', '.join(FAMILIES)}")
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     found: type[DetectorModule] = getattr(module, FAMILIES[name])
     return found
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from edgead.errors import TrainingError
+from edgead.progress import Progress, silent
 
 
 class Answer(NamedTuple):
@@ -32,11 +38,16 @@ class DetectorModule(nn.Module, ABC):
     """A trainable detector.
 
     `forward` is the detector graph: uint8 [N, H, W, 3] RGB in, `Answer` out; everything that the deployed engine does,
-    and nothing that only training needs. `training_loss` is what Lightning minimises.
+    and nothing that only training needs. `training_loss` is what Lightning minimises, on what `extract` makes of the
+    images: the part of the graph that training never changes, so that it can be computed once and kept.
     """
 
     family: ClassVar[str]
     Options: ClassVar[type[ModelOptions]]
+    fit_defaults: ClassVar[dict[str, Any]] = {}
+    """Where this family's training differs from the defaults of `FitOptions`."""
+    frozen_features: ClassVar[bool] = False
+    """Whether `extract` is a network worth keeping the results of; then there are weights to load for it."""
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
@@ -47,9 +58,47 @@ class DetectorModule(nn.Module, ABC):
         """uint8 [N, H, W, 3] RGB -> the map and the score."""
 
     @abstractmethod
-    def training_loss(self, image: Tensor) -> Tensor:
-        """uint8 [N, H, W, 3] RGB, all normal -> the scalar to minimise."""
+    def training_loss(self, inputs: Tensor, *labels: Tensor) -> Tensor:
+        """What `extract` gave, of normal images unless there are labels -> the scalar to minimise."""
 
-    def validation_loss(self, image: Tensor) -> Tensor:
-        """uint8 [N, H, W, 3] RGB, normal and held out -> the scalar that decides which epoch is best."""
-        return self.training_loss(image)
+    def validation_loss(self, inputs: Tensor, *labels: Tensor) -> Tensor:
+        """The same for images held out -> the scalar that decides which epoch is best."""
+        return self.training_loss(inputs, *labels)
+
+    def extract(self, image: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] RGB -> what `training_loss` takes; the images themselves where nothing is frozen."""
+        return image
+
+    def features_key(self) -> str:
+        """Everything that `extract` depends on besides the images: equal keys give equal features."""
+        return ""
+
+    def prepare(self, inputs: Iterable[Tensor]) -> None:
+        """Called once before training with everything that `extract` made of the training images, in batches."""
+
+    def load_backbone(self, source: str, progress: Progress = silent) -> str:
+        """Load published weights into what is frozen; returns the SHA-256 of the file. Raises TrainingError where the
+        family has no backbone."""
+        raise TrainingError(f"{self.family} has no backbone", source, "leave out --weights")
+
+
+class DefectLearner(DetectorModule):
+    """A detector that learns from bad parts as well, real ones and good ones that are spoilt on purpose.
+
+    Its losses take two labels besides the inputs: float [N], 1 where the part is bad, and float [N, tokens], 1 where
+    the defect is, 0 where there is none, -1 in the images of bad parts that nobody has painted.
+    """
+
+    grid: tuple[int, int]
+    """Rows and columns of tokens."""
+
+    @property
+    @abstractmethod
+    def spoilt_copies(self) -> int:
+        """How many spoilt copies of every good image join the training."""
+
+    @abstractmethod
+    def spoil(
+        self, image: NDArray[np.uint8], random: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """A copy of uint8 [H, W, 3] with a defect that never was, and bool [H, W] where it is."""

@@ -122,17 +122,17 @@ class Lamp(DetectorModule):
         score = anomaly_map.amax(dim=(1, 2)) if self.options.score == "max" else error.mean(dim=(1, 2, 3))
         return Answer(anomaly_map, score)
 
-    def training_loss(self, image: Tensor) -> Tensor:
+    def training_loss(self, inputs: Tensor, *labels: Tensor) -> Tensor:
         """Eq. 1: summed over height, width and channels; the mean over the batch."""
-        loss = self._base_loss(image)
+        loss = self._base_loss(inputs)
         if self.options.amplified:
             loss = amplify(loss.float(), self.options.epsilon, differentiate_maximum=self.options.differentiate_maximum)
         return loss.flatten(1).sum(dim=1).mean()
 
-    def validation_loss(self, image: Tensor) -> Tensor:
+    def validation_loss(self, inputs: Tensor, *labels: Tensor) -> Tensor:
         """The base loss, the mean over all elements. The amplified one is relative to its own maximum and does not say
         how large the errors are, so it cannot tell a better epoch from a worse one."""
-        loss: Tensor = self._base_loss(image)
+        loss: Tensor = self._base_loss(inputs)
         return loss.mean()
 
     def _base_loss(self, image: Tensor) -> Tensor:

@@ -113,5 +113,5 @@ def test_impossible_options_are_refused(change, message):
 
 
 def test_an_unknown_family_is_refused():
-    with pytest.raises(TrainingError, match="choose one of lamp"):
+    with pytest.raises(TrainingError, match="choose one of uniad, adtr"):
         build("oracle", {})

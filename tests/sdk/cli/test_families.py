@@ -1,0 +1,53 @@
+"""Every registered detector goes the whole way through the command line: train, evaluate, export, quantise, build, stream."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgead.bundle import read_bundle
+from edgead.cli.main import main
+from edgead.training.models import FAMILIES, family
+
+
+def edgead(capsys, *arguments):
+    """Standard output of one call in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert ended.value.code == 0, captured.err
+    return captured.out
+
+
+def as_options(options):
+    """--name value for each."""
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_from_photos_to_verdicts(name, capsys, parts, small, tmp_path):
+    run, bundle = tmp_path / "run", tmp_path / "part.edgead"
+    options = [*as_options(small[name]), "--epochs", 2, "--batch-size", 8, "--threads", 1]
+    options += ["--weights", "none"] if family(name).frozen_features else []
+    trained = json.loads(edgead(capsys, "train", name, "--data", parts, "-o", run, *options, "--json"))
+    assert trained["result"]["epochs"] == 2
+    assert "AUROC" in edgead(capsys, "evaluate", run, "--data", parts)
+    edgead(capsys, "export", run, "-o", bundle)
+    for precision in ("fp16", "int8"):
+        build = ("build-engine", bundle, "--precision", precision, "--calib-data", parts, "--target", "openvino")
+        built = json.loads(edgead(capsys, *build, "--max-drop", 1, "--json"))
+        assert built["verification"]["images"] == 16
+        assert (built["int8_layers"] > 0) == (precision == "int8")
+    assert read_bundle(bundle).manifest.family == name
+    results = tmp_path / "results.jsonl"
+    stream = ("stream", bundle, "--camera", f"{parts}/test/spot/*.png", "--save", results)
+    streamed = json.loads(edgead(capsys, *stream, "--json"))
+    assert streamed["judged"] == 8
+    assert len([line for line in results.read_text().splitlines() if '"verdict"' in line]) == 8
+
+
+def test_defects_are_learnt_from_through_the_command_line(capsys, parts, small, tmp_path):
+    options = [*as_options(small["adtr-plus"]), "--epochs", 1, "--threads", 1, "--weights", "none"]
+    train = ("train", "adtr-plus", "--data", parts, "--defects", parts, "-o", tmp_path / "run", *options, "--json")
+    assert json.loads(edgead(capsys, *train))["data"]["defects"] == 8
