@@ -48,10 +48,7 @@ if __name__ == "__main__":
     for _ in range(given.rounds):
         kept.append(epoch_seconds(samples, given.backbone, given.weights, "memory"))
         looped.append(epoch_seconds(samples, given.backbone, given.weights, "off"))
-        print(
-            f"kept {kept[-1]:.2f} s, in the loop {looped[-1]:.2f} s an epoch: {looped[-1] / kept[-1]:.2f} times",
-            flush=True,
-        )
-    print(
-        f"{given.backbone}, {len(samples)} images, median: {statistics.median(looped) / statistics.median(kept):.2f} times"
-    )
+        ratio = looped[-1] / kept[-1]
+        print(f"kept {kept[-1]:.2f} s, in the loop {looped[-1]:.2f} s an epoch: {ratio:.2f} times", flush=True)
+    ratio = statistics.median(looped) / statistics.median(kept)
+    print(f"{given.backbone}, {len(samples)} images, median: {ratio:.2f} times")

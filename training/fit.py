@@ -213,10 +213,7 @@ def _examples(
     if isinstance(model, DefectLearner):
         pictures, *found = with_defects(model, good, defects, options.seed)
         labels = tuple(found)
-    cuda = options.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
-    inputs = collect(
-        model, pictures, options.features, device=torch.device("cuda" if cuda else "cpu"), progress=progress
-    )
+    inputs = collect(model, pictures, options.features, device=options.device, progress=progress)
     return Examples(inputs, *labels)
 
 

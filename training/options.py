@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
+
 from edgead.errors import TrainingError
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -54,6 +56,12 @@ class FitOptions:
     strategy: str = field(default="auto", metadata={"help": "ddp for several processes"})
     num_nodes: int = field(default=1, metadata={"help": "machines"})
     precision: str = field(default="32-true", metadata={"help": "32-true, bf16-mixed or 16-mixed"})
+
+    @property
+    def device(self) -> torch.device:
+        """Where features are computed: a GPU if there is one and the training may use it."""
+        cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+        return torch.device("cuda" if cuda else "cpu")
 
     def check(self) -> None:
         """Raise TrainingError for values that cannot be."""

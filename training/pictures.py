@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,11 @@ class Pictures(Protocol):
     """A sequence of images of one size."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def seams(self) -> Sequence[int]:
+        """Where one kind of image ends and the next begins, and the end."""
+        ...
 
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         """uint8 [end - begin, H, W, 3] RGB."""
@@ -34,6 +40,11 @@ class Photographs:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def seams(self) -> Sequence[int]:
+        kinds = [sample.category for sample in self.samples]
+        return [*(place for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1]), len(kinds)]
 
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         part = self.samples[begin:end]
@@ -53,6 +64,11 @@ class Chain:
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
+    @property
+    def seams(self) -> Sequence[int]:
+        begins = [0, *accumulate(map(len, self.parts))]
+        return [begin + seam for begin, part in zip(begins, self.parts, strict=False) for seam in part.seams]
+
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         found, start = [], 0
         for part in self.parts:
@@ -64,6 +80,11 @@ class Chain:
 
 
 def in_pieces(pictures: Pictures, size: int) -> Iterator[NDArray[np.uint8]]:
-    """All images, `size` at a time."""
-    for begin in range(0, len(pictures), size):
-        yield pictures.read(begin, min(begin + size, len(pictures)))
+    """All images, `size` at a time at most. No piece crosses a seam, so that a category has the same pieces in a set of
+    its own and among others."""
+    begin = 0
+    for seam in pictures.seams:
+        while begin < seam:
+            end = min(begin + size, seam)
+            yield pictures.read(begin, end)
+            begin = end

@@ -14,6 +14,8 @@ COMMANDS = {
     "demo": "Run the whole chain on rendered parts, or on your own folder.",
     "train": "Train a detector on photos of good parts.",
     "evaluate": "Measure a detector on labelled images, with a report to look at.",
+    "import": "Turn a checkpoint of an author's code into a training run.",
+    "experiment": "Fill in a paper's table, or draw one of its figures.",
     "export": "Turn a training run into a bundle.",
     "calibrate": "Add an INT8 graph to a bundle.",
     "build-engine": "Build and verify an engine for a device.",
@@ -25,6 +27,9 @@ COMMANDS = {
 }
 
 
+_MODULES = {"import": "import_checkpoint"}  # commands that are keywords of Python
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called, so that `--help` stays fast and needs no extras."""
 
@@ -34,7 +39,7 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        stem = name.replace("-", "_")
+        stem = _MODULES.get(name, name.replace("-", "_"))
         try:
             module = importlib.import_module(f"edgead.cli.{stem}")
         except ModuleNotFoundError as error:

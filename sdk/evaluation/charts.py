@@ -39,24 +39,32 @@ def histogram(labels: NDArray[np.bool_], scores: NDArray[np.float32], thresholds
                 element(
                     "rect",
                     class_=kind,
-                    x=_n(left + index * step + 0.6),
-                    y=_n(y),
-                    width=_n(step - 1.2),
-                    height=_n(height),
+                    x=coordinate(left + index * step + 0.6),
+                    y=coordinate(y),
+                    width=coordinate(step - 1.2),
+                    height=coordinate(height),
                 )
             )
-    parts.append(element("line", class_="axis", x1=left, x2=wide - right, y1=_n(middle), y2=_n(middle)))
+    parts.append(element("line", class_="axis", x1=left, x2=wide - right, y1=coordinate(middle), y2=coordinate(middle)))
     for row, (name, threshold) in enumerate((("reject", thresholds.image), ("warn", thresholds.warn))):
         x, y = x_of(threshold.value), 14 + 17 * row
         # Warn is left of reject, so their labels go to the outer sides where there is room.
         before = x > wide * 0.75 if name == "reject" else x > wide * 0.2
         anchor, shift = ("end", -6) if before else ("start", 6)
         words = f"{name} from {threshold.value:.4g}"
-        parts.append(element("line", class_=f"mark {name}", x1=_n(x), x2=_n(x), y1=y - 9, y2=high - bottom))
-        parts.append(element("text", words, class_=f"label {name}", x=_n(x + shift), y=y, text_anchor=anchor))
-    for tick in _ticks(low, end):
-        parts.append(element("text", f"{tick:.6g}", class_="tick", x=_n(x_of(tick)), y=high - 14, text_anchor="middle"))
-        parts.append(element("line", class_="axis", x1=_n(x_of(tick)), x2=_n(x_of(tick)), y1=high - 30, y2=high - 26))
+        parts.append(
+            element("line", class_=f"mark {name}", x1=coordinate(x), x2=coordinate(x), y1=y - 9, y2=high - bottom)
+        )
+        parts.append(element("text", words, class_=f"label {name}", x=coordinate(x + shift), y=y, text_anchor=anchor))
+    for tick in ticks(low, end):
+        parts.append(
+            element("text", f"{tick:.6g}", class_="tick", x=coordinate(x_of(tick)), y=high - 14, text_anchor="middle")
+        )
+        parts.append(
+            element(
+                "line", class_="axis", x1=coordinate(x_of(tick)), x2=coordinate(x_of(tick)), y1=high - 30, y2=high - 26
+            )
+        )
     title = element("title", "Scores of good parts (above) and bad parts (below) with the thresholds")
     return element("svg", title, join(parts), viewBox=f"0 0 {wide} {high}", role="img")
 
@@ -75,20 +83,22 @@ def roc(labels: NDArray[np.bool_], scores: NDArray[np.float32], thresholds: Thre
     x, y = left + fpr * span, top + (1 - tpr) * (side - bottom - top)
     turns = np.ones(x.size, np.bool_)
     turns[1:-1] = (np.diff(x)[:-1] * np.diff(y)[1:]) != (np.diff(x)[1:] * np.diff(y)[:-1])
-    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[turns], y[turns], strict=True))
+    points = " ".join(f"{coordinate(a)},{coordinate(b)}" for a, b in zip(x[turns], y[turns], strict=True))
     floor = side - bottom
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         gx, gy = left + share * span, top + (1 - share) * (floor - top)
-        parts.append(element("line", class_="grid", x1=_n(gx), x2=_n(gx), y1=top, y2=floor))
-        parts.append(element("line", class_="grid", x1=left, x2=side - right, y1=_n(gy), y2=_n(gy)))
+        parts.append(element("line", class_="grid", x1=coordinate(gx), x2=coordinate(gx), y1=top, y2=floor))
+        parts.append(element("line", class_="grid", x1=left, x2=side - right, y1=coordinate(gy), y2=coordinate(gy)))
         parts.append(
-            element("text", f"{share * 100:.0f} %", class_="tick", x=left - 6, y=_n(gy + 4), text_anchor="end")
+            element("text", f"{share * 100:.0f} %", class_="tick", x=left - 6, y=coordinate(gy + 4), text_anchor="end")
         )
         if share in (0, 0.5, 1):
             anchor = "end" if share == 1 else "middle"
             parts.append(
-                element("text", f"{share * 100:.0f} %", class_="tick", x=_n(gx), y=floor + 15, text_anchor=anchor)
+                element(
+                    "text", f"{share * 100:.0f} %", class_="tick", x=coordinate(gx), y=floor + 15, text_anchor=anchor
+                )
             )
     parts.append(element("line", class_="chance", x1=left, x2=side - right, y1=floor, y2=top))
     parts.append(element("polygon", class_="area", points=f"{left},{floor} {points} {side - right},{floor}"))
@@ -96,10 +106,10 @@ def roc(labels: NDArray[np.bool_], scores: NDArray[np.float32], thresholds: Thre
     rejected = scores.astype(np.float64) >= thresholds.image.value
     px = left + float(rejected[~labels].mean()) * span
     py = top + (1 - float(rejected[labels].mean())) * (floor - top)
-    parts.append(element("circle", class_="point", cx=_n(px), cy=_n(py), r=5.5))
-    middle = _n(left + span / 2)
+    parts.append(element("circle", class_="point", cx=coordinate(px), cy=coordinate(py), r=5.5))
+    middle = coordinate(left + span / 2)
     parts.append(element("text", "good parts rejected", class_="label", x=middle, y=side - 6, text_anchor="middle"))
-    turned = f"translate(11 {_n((top + floor) / 2)}) rotate(-90)"
+    turned = f"translate(11 {coordinate((top + floor) / 2)}) rotate(-90)"
     parts.append(element("text", "bad parts rejected", class_="label", transform=turned, text_anchor="middle"))
     title = element("title", "Share of bad parts rejected against share of good parts rejected, for every threshold")
     return element("svg", title, join(parts), viewBox=f"0 0 {side} {side}", role="img")
@@ -111,7 +121,9 @@ def share_bar(accepted: int, warned: int, rejected: int) -> Markup:
     parts, x = [], 0.0
     for kind, count in (("accept", accepted), ("warn", warned), ("reject", rejected)):
         if count:
-            parts.append(element("rect", class_=kind, x=_n(x), y=0, width=_n(count / total * 120), height=10))
+            parts.append(
+                element("rect", class_=kind, x=coordinate(x), y=0, width=coordinate(count / total * 120), height=10)
+            )
             x += count / total * 120
     title = element("title", f"{accepted} accepted, {warned} warned, {rejected} rejected")
     return element(
@@ -130,13 +142,14 @@ def _range(scores: NDArray[np.float32], thresholds: Thresholds) -> tuple[float, 
     return low - pad, end + pad
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """About six round numbers."""
+def ticks(low: float, high: float) -> list[float]:
+    """About six round numbers from `low` to `high`."""
     rough = (high - low) / 6
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough)
     return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _n(value: float) -> str:
+def coordinate(value: float) -> str:
+    """A place in a drawing, to a hundredth of its unit."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

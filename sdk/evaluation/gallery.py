@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgead.data.images import read_mask
 from edgead.data.loading import load_images, read_sample
+from edgead.data.samples import Sample
 from edgead.evaluation.evaluate import Evaluation, Predict
 from edgead.evaluation.heatmap import outline, overlay
 from edgead.evaluation.judging import Judgement
@@ -73,12 +74,16 @@ def gallery(
 
 
 def heat_range(evaluation: Evaluation, thresholds: Thresholds) -> tuple[float, float]:
-    """The map's values shown as nothing and as the hottest, the same for all pictures.
+    """The map's values shown as nothing and as the hottest, the same for all pictures."""
+    good, bad = evaluation.peaks[~evaluation.labels], evaluation.peaks[evaluation.labels]
+    return heat_scale(good, bad, thresholds.pixel.value)
+
+
+def heat_scale(good: NDArray[np.float32], bad: NDArray[np.float32], threshold: float) -> tuple[float, float]:
+    """The same from the highest values of the maps of good parts and of bad ones, and the value that makes a region.
 
     A good part's usual peak is faint, the peak of a usual bad one is hot.
     """
-    good, bad = evaluation.peaks[~evaluation.labels], evaluation.peaks[evaluation.labels]
-    threshold = thresholds.pixel.value
     usual = min(float(np.median(good)), threshold) if good.size else threshold
     reach = threshold - usual
     return usual - reach, max(float(np.median(bad)) if bad.size else threshold, threshold + reach)
@@ -103,29 +108,38 @@ def _card(
     scale: tuple[float, float],
 ) -> Markup:
     sample, verdict = evaluation.samples[index], judgement.verdicts[index].value
-    image = read_sample(sample)
-    ratio = min(1.0, SIDE / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    outlined = small
+    outlined = small = photo(sample)
     if sample.mask:
         outlined = outline(outlined, read_mask(sample.mask, *small.shape[:2]), PAINTED)
     outlined = outline(outlined, anomaly_map >= judgement.thresholds.pixel.value, FOUND)
     pictures = (
-        _picture(small, f"{sample.name}: the image"),
-        _picture(overlay(small, anomaly_map, *scale), f"{sample.name}: heat map"),
-        _picture(outlined, f"{sample.name}: regions"),
+        picture(small, f"{sample.name}: the image"),
+        picture(overlay(small, anomaly_map, *scale), f"{sample.name}: heat map"),
+        picture(outlined, f"{sample.name}: regions"),
     )
     badge = element("span", verdict, class_=f"badge {verdict}")
     name = element("span", sample.name, class_="name")
-    truth = element("span", "good part" if not sample.anomalous else f"bad part: {sample.defect}", class_="truth")
     score = element("span", f"score {float(evaluation.scores[index]):.4g}", class_="score")
-    caption = element("figcaption", element("div", badge, score, truth, class_="line"), name)
+    caption = element("figcaption", element("div", badge, score, truth(sample), class_="line"), name)
     wrong = (verdict == "reject") != sample.anomalous
     return element("figure", element("div", *pictures, class_="pictures"), caption, class_="wrong" if wrong else None)
 
 
-def _picture(image: NDArray[np.uint8], description: str) -> Markup:
+def photo(sample: Sample) -> NDArray[np.uint8]:
+    """The image of a sample at the size of a picture, uint8 [h, w, 3] RGB. A smaller image stays as it is."""
+    image = read_sample(sample)
+    ratio = min(1.0, SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def truth(sample: Sample) -> Markup:
+    """What is known of the part."""
+    return element("span", f"bad part: {sample.defect}" if sample.anomalous else "good part", class_="truth")
+
+
+def picture(image: NDArray[np.uint8], description: str) -> Markup:
+    """uint8 [h, w, 3] RGB as an element that holds the image itself."""
     _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
     source = f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
     return element("img", src=source, alt=escape(description), width=image.shape[1], height=image.shape[0])

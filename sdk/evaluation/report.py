@@ -47,11 +47,12 @@ def write_report(
         sections.footer(evaluation),
     )
     # A file name need not be valid Unicode.
-    write_atomic(path, _page(title, main).encode("utf-8", "replace"))
+    write_atomic(path, page(title, main).encode("utf-8", "replace"))
 
 
-def _page(title: str, main: Markup) -> str:
-    style = (importlib.resources.files("edgead.evaluation") / "report.css").read_text("utf-8")
+def page(title: str, main: Markup, style: str = "") -> str:
+    """A whole page in the style of the report, and in `style` where it adds to that."""
+    style = (importlib.resources.files("edgead.evaluation") / "report.css").read_text("utf-8") + style
     head = element(
         "head",
         element("meta", charset="utf-8"),

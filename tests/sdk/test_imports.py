@@ -29,6 +29,8 @@ COMMANDS = (
     "demo",
     "train",
     "evaluate",
+    "import",
+    "experiment",
     "export",
     "calibrate",
     "build-engine",
@@ -89,7 +91,7 @@ def test_every_command_has_help(command):
 
 def modules():
     for root in ROOTS:
-        for package in ("", "training", "export", "calibration", "kernels"):
+        for package in ("", "training", "export", "calibration", "experiments", "kernels"):
             folder = root / package
             if folder.is_dir():
                 for path in sorted(folder.rglob("*.py") if package else folder.glob("*.py")):
@@ -112,7 +114,7 @@ def imports(path, *, top_only=False):
 
 def home(module: str) -> str:
     part = f"{module}.".split(".")[1]
-    return part if part in ("training", "export", "calibration", "kernels", "cli") else "sdk"
+    return part if part in ("training", "export", "calibration", "experiments", "kernels", "cli") else "sdk"
 
 
 ALLOWED = {
@@ -121,7 +123,8 @@ ALLOWED = {
     "calibration": {"kernels", "sdk", "calibration"},
     "export": {"kernels", "sdk", "calibration", "export"},
     "training": {"kernels", "sdk", "training"},
-    "cli": {"kernels", "sdk", "calibration", "export", "training", "cli"},
+    "experiments": {"kernels", "sdk", "calibration", "export", "training", "experiments"},
+    "cli": {"kernels", "sdk", "calibration", "export", "training", "experiments", "cli"},
 }
 
 

@@ -286,4 +286,16 @@ def test_a_chain_reads_across_its_parts(parts):
     assert len(chain) == len(whole)
     for begin, end in ((0, 24), (3, 8), (5, 7), (6, 24)):
         assert np.array_equal(chain.read(begin, end), whole.read(begin, end))
-    assert [len(piece) for piece in in_pieces(chain, 7)] == [7, 7, 7, 3]
+    assert [len(piece) for piece in in_pieces(whole, 7)] == [7, 7, 7, 3]
+    assert [len(piece) for piece in in_pieces(chain, 7)] == [5, 2, 7, 7, 3]
+
+
+def test_one_model_of_all_classes_shares_the_features_of_one_for_each(parts, tmp_path, cache, counted):
+    root = tmp_path / "line"
+    for name in ("bolt", "nut"):
+        shutil.copytree(parts, root / name)
+    samples = read_dataset(root).train
+    collect(model_of(), Photographs(samples, 64, 64), "disk")
+    for name in ("bolt", "nut"):
+        collect(model_of(), Photographs([s for s in samples if s.category == name], 64, 64), "disk")
+    assert sum(counted) == 24  # the nuts are copies of the bolts

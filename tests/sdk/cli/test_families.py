@@ -1,4 +1,4 @@
-"""Every registered detector goes the whole way through the command line: train, evaluate, export, quantise, build, stream."""
+"""Every registered detector goes the whole way through the command line: train, evaluate, export, build, stream."""
 
 from __future__ import annotations
 

@@ -1,0 +1,67 @@
+"""A paper's figure: what becomes of detectors while they train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgead.experiments.config import Experiment
+from edgead.experiments.curves import Point, mean_of
+from edgead.experiments.facts import Fact
+from edgead.experiments.plan import Plan
+from edgead.experiments.runner import Outcome
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One panel: a series, its models' points as means over them."""
+
+    name: str
+    label: str
+    models: int
+    points: tuple[Point, ...]
+
+    def best(self, measure: str) -> Point | None:
+        """The point at which a measure was highest, the first of several; None where nothing was measured."""
+        known = [point for point in self.points if not math.isnan(getattr(point, measure))]
+        return max(known, key=lambda point: float(getattr(point, measure)), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        points = [point.to_json() for point in self.points]
+        return {"name": self.name, "label": self.label, "models": self.models, "points": points}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """curves: one for each series. lacking: the paper's categories that the data does not have."""
+
+    experiment: Experiment
+    curves: tuple[Curve, ...]
+    lacking: tuple[str, ...]
+    facts: tuple[Fact, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The data of the drawing. Values 0..1, null where there was nothing to measure."""
+        experiment = self.experiment
+        return {
+            "experiment": experiment.name,
+            "title": experiment.title,
+            "source": dict(vars(experiment.source)),
+            "every": experiment.every,
+            "curves": [curve.to_json() for curve in self.curves],
+            "no_data": list(self.lacking),
+            "facts": [fact.to_json() for fact in self.facts],
+            "notes": list(experiment.notes),
+        }
+
+
+def draw(experiment: Experiment, plan: Plan, outcomes: Sequence[Outcome], facts: Sequence[Fact]) -> Figure:
+    """The figure of an experiment that was run."""
+    curves = []
+    for series in experiment.series:
+        points = [outcome.points for outcome in outcomes if outcome.training.series.name == series.name]
+        curves.append(Curve(series.name, series.label, len(points), tuple(mean_of(points))))
+    lacking = tuple(row.name for row in plan.rows if row.key in plan.lacking)
+    return Figure(experiment, tuple(curves), lacking, tuple(facts))
