@@ -148,8 +148,9 @@ def test_an_interrupted_computation_goes_on_where_it_stopped(parts, cache, count
     assert sum(counted) == 24
 
 
-def test_every_channel_is_standardised_by_the_training_images(parts, tmp_path):
-    model = train(parts, tmp_path / "run", epochs=1)
+@pytest.mark.parametrize("standardise", ["channel", "tap"])
+def test_every_channel_is_standardised_by_the_training_images(parts, tmp_path, standardise):
+    model = train(parts, tmp_path / "run", epochs=1, model={**UNIAD, "standardise": standardise})
     from edgead.data.layout import split_validation
 
     half = split_validation(read_dataset(parts).train, 0.2, 0)[0]
@@ -157,6 +158,12 @@ def test_every_channel_is_standardised_by_the_training_images(parts, tmp_path):
     mean, deviation = tokens.mean(axis=(0, 1)), tokens.std(axis=(0, 1))
     np.testing.assert_allclose(model.extractor.mean.numpy(), mean, rtol=1e-4, atol=1e-6)
     scaled = deviation > 2e-3 * np.median(deviation)
+    if standardise == "tap":  # 16, 24, 48 and 96 channels
+        shares = np.concatenate([np.full(count, np.sqrt(count * 4 / 184)) for count in (16, 24, 48, 96)])
+        deviation = deviation * shares
+        standard = (tokens - mean) / deviation
+        energy = [np.square(part).sum(axis=2).mean() for part in np.split(standard, [16, 40, 88], axis=2)]
+        np.testing.assert_allclose(energy, 184 / 4, rtol=0.02)
     np.testing.assert_allclose(model.extractor.deviation.numpy()[scaled], deviation[scaled], rtol=1e-3)
 
 
@@ -164,7 +171,7 @@ def test_the_papers_backbone_keeps_the_papers_way_and_others_the_measured_one():
     assert build("uniad", {}).extractor.channels == 24 + 32 + 56 + 160
     paper, other = build("uniad", {}).options, model_of().options
     assert (paper.feature_resize, paper.standardise) == ("point", "off")
-    assert (other.feature_resize, other.standardise) == ("area", "on")
+    assert (other.feature_resize, other.standardise) == ("area", "tap")
 
 
 def test_a_run_with_features_ends_as_any_run(parts, tmp_path):

@@ -16,7 +16,7 @@ from edgead.training.backbones import BACKBONES, build_backbone
 from edgead.training.models.base import ModelOptions
 
 RESIZES = ("auto", "point", "area")
-SWITCH = ("auto", "on", "off")
+STANDARDS = ("auto", "off", "channel", "tap")
 
 # Measured with a patch nearest neighbour and with UniAD on MobileNetV2 (docs/performance.md): early taps sampled at
 # points lose their signal. The papers sample points, and their backbone keeps the papers' way.
@@ -48,9 +48,9 @@ class FeatureOptions(ModelOptions):
     standardise: str = field(
         default="auto",
         metadata={
-            "help": "give every channel mean 0 and deviation 1 over the training images; auto: off for "
-            "efficientnet_b4, else on",
-            "choices": SWITCH,
+            "help": "off; channel: give every channel mean 0 and deviation 1 over the training images; tap: and give "
+            "every tap the same weight, however many channels it has; auto: off for efficientnet_b4, else tap",
+            "choices": STANDARDS,
         },
     )
     score: str = field(
@@ -75,7 +75,7 @@ class FeatureOptions(ModelOptions):
             self,
             taps=",".join(usual) if self.taps == "auto" else self.taps.replace(" ", ""),
             feature_resize=("point" if paper else "area") if self.feature_resize == "auto" else self.feature_resize,
-            standardise=("off" if paper else "on") if self.standardise == "auto" else self.standardise,
+            standardise=("off" if paper else "tap") if self.standardise == "auto" else self.standardise,
         )
         resolved.check()
         return resolved
@@ -88,7 +88,8 @@ class FeatureOptions(ModelOptions):
             )
             < 1,
             f"resize {self.feature_resize!r} is neither point nor area": self.feature_resize not in RESIZES[1:],
-            f"standardise {self.standardise!r} is neither on nor off": self.standardise not in SWITCH[1:],
+            f"standardise {self.standardise!r} is none of {', '.join(STANDARDS[1:])}": self.standardise
+            not in STANDARDS[1:],
             f"score {self.score!r} is neither max nor mean": self.score not in ("max", "mean"),
             f"{self.height} x {self.width} pixels are fewer than 32 x 32": min(self.height, self.width) < 32,
             f"a score pool of {self.score_pool} pixels does not fit the image": not 1
@@ -119,7 +120,7 @@ class FeatureExtractor(nn.Module):
         pixel = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of ImageNet, as every published backbone was trained
         for name, values in zip(("pixel_mean", "pixel_deviation"), pixel, strict=True):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
-        if options.standardise == "on":
+        if options.standardise != "off":
             self.register_buffer("mean", torch.zeros(self.channels))
             self.register_buffer("deviation", torch.ones(self.channels))
 
@@ -158,12 +159,16 @@ class FeatureExtractor(nn.Module):
         return F.interpolate(pooled, self.grid, mode="bilinear", align_corners=False)
 
     def standardised(self, tokens: Tensor) -> Tensor:
-        """Tokens as the reconstruction sees them: each channel with mean 0 and deviation 1, where that is on."""
-        return (tokens - self.mean) / self.deviation if self.options.standardise == "on" else tokens
+        """Tokens as the reconstruction sees them: less their mean and divided by their deviation, where that is on."""
+        return tokens if self.options.standardise == "off" else (tokens - self.mean) / self.deviation
 
     def fit_statistics(self, batches: Iterable[Tensor]) -> None:
-        """Set the channels' mean and deviation from the tokens [N, T, C] of all training images, in float64."""
-        if self.options.standardise != "on":
+        """Set the channels' mean and deviation from the tokens [N, T, C] of all training images, in float64.
+
+        With `tap` the deviations are multiplied by sqrt(c K / C), where the channel's tap has c of all C channels and
+        there are K taps: every tap then has the same share of the distance, and the mean variance stays 1.
+        """
+        if self.options.standardise == "off":
             return
         count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         for tokens in batches:
@@ -174,4 +179,9 @@ class FeatureExtractor(nn.Module):
         # A channel that never changes has nothing to scale; dividing by its rounding error would make it all noise.
         floor = 1e-3 * float(deviation.median()) if float(deviation.median()) > 0 else 1.0
         self.mean.copy_(mean)
-        self.deviation.copy_(deviation.clamp_min(floor))
+        deviation = deviation.clamp_min(floor)
+        if self.options.standardise == "tap":
+            counts = torch.tensor(self.backbone.channels, dtype=torch.float64)
+            share = (counts * len(counts) / self.channels).sqrt()
+            deviation = deviation * torch.repeat_interleave(share, counts.long())
+        self.deviation.copy_(deviation)
