@@ -31,11 +31,15 @@ def desk(parts, tmp_path):
 
 def test_commands_and_code_run_as_printed(desk):
     """Smaller than printed (two epochs, a rendered camera, a generous budget), and otherwise word for word."""
-    (commands,) = blocks("bash")
+    commands, other = blocks("bash")
     small = commands.replace("-o run\n", "-o run --epochs 2 --height 64 --width 64 --base-width 4\n")
     small = small.replace("--camera 0", "--camera 'synthetic://?frames=3&size=64'")
     small = small.replace("--calib-data photos", "--calib-data photos --max-drop 1")
     assert small.count("\n") == commands.count("\n") == 5 and small != commands
+    grid = "--height 64 --width 64 --feature-height 4 --feature-width 4 --neighbor-height 3 --neighbor-width 3"
+    tiny = other.replace("-o line ", f"-o line --weights none {grid} ").replace("--epochs 100", "--epochs 1")
+    assert tiny.count("edgead") == other.count("edgead") == 3 and tiny != other
+    small += tiny
     environment = {
         **os.environ,
         "EDGEAD_CACHE": str(desk / "cache"),
@@ -44,7 +48,7 @@ def test_commands_and_code_run_as_printed(desk):
     run = ["bash", "-euc", small]
     done = subprocess.run(run, cwd=desk, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("part.edgead", "report.html", "results.sqlite", "annotated.mp4"):
+    for name in ("part.edgead", "line.edgead", "report.html", "results.sqlite", "annotated.mp4"):
         assert (desk / name).stat().st_size > 1000
 
     (code,) = blocks("python")

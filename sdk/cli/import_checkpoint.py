@@ -14,9 +14,9 @@ from edgead.training.importing import ImportOptions, import_uniad
 from edgead.training.importing.run import AUTO
 
 _PADDING = (
-    "note: its EfficientNet pads as TensorFlow does for 380 pixels, and edgead's both sides alike: its taps see places "
-    "1 to 11 pixels away (27 in the fifth). Features and scores differ from those of the authors' code; measure with "
-    "`edgead evaluate` before you rely on it"
+    "note: its EfficientNet pads as TensorFlow does, and {backbone} both sides alike: the taps see other places than "
+    "they were trained for (of efficientnet_b4 1 to 11 pixels away, 27 in the fifth). Features and scores differ from "
+    "those of the authors' code; measure with `edgead evaluate` before you rely on it"
 )
 _WEIGHTS = (
     "note: the checkpoint fits the features of the backbone that it was trained on; with weights from elsewhere its "
@@ -76,6 +76,6 @@ def uniad(checkpoint: Path, data: Path, output: Path, weights: str, as_json: boo
         f"(loss on {run.data['validation_images']} held-out images {run.result['validation_loss']:.4g})"
     )
     if imported.padded:
-        click.echo(_PADDING)
+        click.echo(_PADDING.format(backbone=run.options["backbone"]))
     if not imported.own_backbone:
         click.echo(_WEIGHTS)

@@ -9,6 +9,7 @@ import re
 import sys
 import types
 from collections import OrderedDict
+from dataclasses import replace
 
 import click
 import numpy as np
@@ -26,6 +27,8 @@ from edgead.errors import TrainingError
 from edgead.training.backbones import whole_network
 from edgead.training.importing import ImportOptions, import_uniad
 from edgead.training.models import build
+from edgead.training.models.adtr import AdtrOptions
+from edgead.training.models.uniad import UniadOptions
 from edgead.training.run import load_model, read_run
 
 GRID = {"height": 64, "width": 96, "feature_height": 4, "feature_width": 6}
@@ -250,7 +253,11 @@ def efficientnet():
     return state
 
 
-PAPER = {"backbone": "efficientnet_b4", "taps": "features.1,features.2,features.3,features.5"}
+PAPER = {"backbone": "efficientnet_b4_same", "taps": "features.1,features.2,features.3,features.5"}
+
+
+def settings_on(backbone):
+    return [EasyDict(name="backbone", type=f"models.backbones.{backbone}", kwargs={}), *settings()[1:]]
 
 
 def test_the_checkpoints_own_efficientnet_is_taken(parts, tmp_path, efficientnet):
@@ -262,7 +269,7 @@ def test_the_checkpoints_own_efficientnet_is_taken(parts, tmp_path, efficientnet
     options = ImportOptions(heads=2, neighbor_height=3, neighbor_width=5, mask_memory=False)
     imported = import_uniad(path, read_dataset(parts).train, tmp_path / "run", options=options, root=parts)
     assert imported.own_backbone
-    assert imported.padded
+    assert not imported.padded
     found = load_model(tmp_path / "run")
     assert found.options == model.options
     same_reconstruction(found, model)
@@ -278,12 +285,46 @@ def test_the_checkpoints_own_efficientnet_is_taken(parts, tmp_path, efficientnet
 
 
 def test_five_taps_are_known_by_their_channels(efficientnet, parts, tmp_path):
-    model = uniad(backbone="efficientnet_b4", taps="features.1,features.2,features.3,features.5,features.7")
+    model = uniad(backbone="efficientnet_b4_same", taps="features.1,features.2,features.3,features.5,features.7")
     torch.save(as_theirs(model), tmp_path / "state.pth")
     options = ImportOptions(heads=2, neighbor_height=3, neighbor_width=5, mask_memory=False)
     samples = read_dataset(parts).train
     import_uniad(tmp_path / "state.pth", samples, tmp_path / "run", options=options, weights="none")
     assert load_model(tmp_path / "run").options == model.options
+
+
+def test_the_authors_name_means_their_padding(efficientnet, parts, tmp_path, capsys):
+    state = prefixed(as_theirs(uniad(**PAPER)))
+    state |= prefixed(efficientnet_as_theirs(efficientnet), "module.backbone.")
+    path = write(tmp_path / "ckpt.pth", state, arch=settings_on("efficientnet_b4"))
+
+    def command(name, *arguments):
+        arguments = ["uniad", path, "--data", parts, "-o", tmp_path / name, *arguments]
+        import_checkpoint_command.main(list(map(str, arguments)), standalone_mode=False)
+        return capsys.readouterr().out, load_model(tmp_path / name)
+
+    said, same = command("default")
+    assert same.options.backbone == "efficientnet_b4_same"
+    assert "pads" not in said
+    said, plain = command("plain", "--backbone", "efficientnet_b4")
+    assert plain.options == replace(same.options, backbone="efficientnet_b4")
+    assert "and efficientnet_b4 both sides alike" in said
+    assert all(torch.equal(tensor, plain.state_dict()[name]) for name, tensor in same.state_dict().items())
+    image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        assert (same.extract(image) - plain.extract(image)).abs().max() > 0.01
+
+    with pytest.raises(TrainingError, match="trained on efficientnet_b4, not resnet18") as raised:
+        bring(path, parts, tmp_path / "other", backbone="resnet18", taps="auto")
+    assert "--backbone efficientnet_b4_same" in raised.value.todo
+
+
+@pytest.mark.parametrize("options", [UniadOptions, AdtrOptions])
+def test_both_paddings_keep_the_papers_way(options):
+    same = options(backbone="efficientnet_b4_same").resolve()
+    assert same == replace(options(backbone="efficientnet_b4").resolve(), backbone="efficientnet_b4_same")
+    assert (same.feature_resize, same.standardise) == ("point", "off")
+    assert len(same.taps.split(",")) == (5 if options is AdtrOptions else 4)
 
 
 @pytest.mark.parametrize(

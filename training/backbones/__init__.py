@@ -24,9 +24,12 @@ def _features(*indices: int) -> tuple[str, ...]:
     return tuple(f"features.{index}" for index in indices)
 
 
-def _efficientnet(name: str, scale: tuple[float, float, float], parameters: int, weights: str) -> Spec:
+def _efficientnet(
+    name: str, scale: tuple[float, float, float], parameters: int, weights: str, *, same: tuple[int, ...] = ()
+) -> Spec:
     # UniAD's authors tap blocks 1, 5, 9 and 21 of B4, the last ones of these stages.
-    return Spec(name, _features(*range(9)), _features(1, 2, 3, 5), parameters, partial(efficientnet, *scale), weights)
+    steps = partial(efficientnet, *scale, same=same)
+    return Spec(name, _features(*range(9)), _features(1, 2, 3, 5), parameters, steps, weights)
 
 
 def _resnet(name: str, parameters: int, steps: Callable[[], Iterator[Step]], weights: str) -> Spec:
@@ -43,6 +46,16 @@ def _vgg(name: str, convolutions: tuple[int, ...], parameters: int, weights: str
 _SPECS = (
     _efficientnet("efficientnet_b0", (1.0, 1.0, 0.2), 5_288_548, "efficientnet_b0_rwightman-7f5810bc.pth"),
     _efficientnet("efficientnet_b4", (1.4, 1.8, 0.4), 19_341_616, "efficientnet_b4_rwightman-23ab8bcd.pth"),
+    # As UniAD's authors have it: their code fixes TensorFlow's padding for 380 pixels, whatever the image's size. Stage
+    # 3 then reads 95, an odd number, which TensorFlow pads alike on both sides. torchvision's weights fit, but were
+    # trained with the padding of efficientnet_b4.
+    _efficientnet(
+        "efficientnet_b4_same",
+        (1.4, 1.8, 0.4),
+        19_341_616,
+        "efficientnet_b4_rwightman-23ab8bcd.pth",
+        same=(0, 2, 4, 6),
+    ),
     _resnet("resnet18", 11_689_512, partial(resnet, (2, 2, 2, 2), bottleneck=False), "resnet18-f37072fd.pth"),
     _resnet("resnet50", 25_557_032, partial(resnet, (3, 4, 6, 3), bottleneck=True), "resnet50-0676ba61.pth"),
     _resnet(

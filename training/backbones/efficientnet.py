@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import nn
 
@@ -23,11 +23,12 @@ _STAGES = (
 _DROP = 0.2
 
 
-def efficientnet(width: float, depth: float, dropout: float) -> Iterator[Step]:
+def efficientnet(width: float, depth: float, dropout: float, same: Collection[int] = ()) -> Iterator[Step]:
     """Steps of the network scaled to `width` and `depth`. Every child of `features` is a tap: the stem, the seven
-    stages and the last convolution."""
+    stages and the last convolution. same: those of them whose first convolution of stride 2 pads as `SameConv2d`."""
     channels, stride = divisible(32 * width), 2
-    yield Step("features.0", conv_norm(3, channels, stride=2, activation=nn.SiLU), "features.0", channels, stride)
+    stem = conv_norm(3, channels, stride=2, activation=nn.SiLU, same=0 in same)
+    yield Step("features.0", stem, "features.0", channels, stride)
 
     counts = [math.ceil(blocks * depth) for *_, blocks in _STAGES]
     done = 0
@@ -36,7 +37,10 @@ def efficientnet(width: float, depth: float, dropout: float) -> Iterator[Step]:
         outputs = divisible(outputs * width)
         for block in range(count):
             drop = _DROP * done / sum(counts)  # deeper blocks are left out more often
-            stage.append(mbconv(channels, outputs, expansion, kernel, step if block == 0 else 1, drop))
+            first = block == 0
+            stage.append(
+                mbconv(channels, outputs, expansion, kernel, step if first else 1, drop, same=first and index in same)
+            )
             channels, done = outputs, done + 1
         stride *= step
         yield Step(f"features.{index}", stage, f"features.{index}", channels, stride)
@@ -46,13 +50,15 @@ def efficientnet(width: float, depth: float, dropout: float) -> Iterator[Step]:
     yield from head("classifier", nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * channels, 1000)))
 
 
-def mbconv(inputs: int, outputs: int, expansion: int, kernel: int, stride: int, drop: float) -> InvertedResidual:
+def mbconv(
+    inputs: int, outputs: int, expansion: int, kernel: int, stride: int, drop: float, *, same: bool = False
+) -> InvertedResidual:
     """Expand, convolve depthwise, squeeze and excite, project. The squeeze is a quarter of the block's input."""
     inner = expansion * inputs
     layers = [] if expansion == 1 else [conv_norm(inputs, inner, kernel=1, activation=nn.SiLU)]
     return InvertedResidual(
         *layers,
-        conv_norm(inner, inner, kernel, stride, groups=inner, activation=nn.SiLU),
+        conv_norm(inner, inner, kernel, stride, groups=inner, activation=nn.SiLU, same=same),
         SqueezeExcitation(inner, inputs // 4, nn.SiLU(inplace=True), nn.Sigmoid()),
         conv_norm(inner, outputs, kernel=1, activation=None),
         add=stride == 1 and inputs == outputs,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edgead.training.backbones.base import Step
 
@@ -21,13 +22,29 @@ def conv_norm(
     groups: int = 1,
     norm: Norm = nn.BatchNorm2d,
     activation: Callable[..., nn.Module] | None,
+    same: bool = False,
 ) -> nn.Sequential:
-    """Convolution `0`, batch norm `1` and the activation; half the kernel is padded."""
+    """Convolution `0`, batch norm `1` and the activation. Half the kernel is padded; with `same`, of stride 2, as
+    `SameConv2d` does."""
+    convolution = SameConv2d if same else nn.Conv2d
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        convolution(inputs, outputs, kernel, stride, 0 if same else kernel // 2, groups=groups, bias=False),
         norm(outputs),
     ]
     return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution of stride 2 that pads as TensorFlow's "SAME" does for an even input: kernel - 2 rows and columns of
+    zeros, the smaller half of them at the start. Half the kernel on both sides is one more at the start, and for an
+    odd input one position more in the result."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        sides = []
+        for kernel in reversed(self.kernel_size):  # F.pad begins with the last dimension
+            before = (kernel - 2) // 2
+            sides += [before, kernel - 2 - before]
+        return super().forward(F.pad(input, sides))
 
 
 class SqueezeExcitation(nn.Module):

@@ -5,8 +5,9 @@ The layers are the same and their names are not; theirs number the blocks throug
 - Their batch norms add 1e-3 to the variance and ours torch's 1e-5. The difference goes into the variance itself, so
   that both compute the same.
 - Their convolutions pad as TensorFlow's "SAME" does for an image of 380 pixels: in the stem and in the first block of
-  stages 2, 4 and 6 there is one row and column less at the start than here, where both sides are padded alike. Their
-  taps at stages 1, 2, 3, 5 and 7 therefore see the image 1, 3, 3, 11 and 27 pixels further right and down than ours.
+  stages 2, 4 and 6 there is one row and column less at the start than in torchvision's, which pads both sides alike.
+  `efficientnet_b4_same` pads as theirs does. On `efficientnet_b4` the taps at stages 1, 2, 3, 5 and 7 see the image 1,
+  3, 3, 11 and 27 pixels further left and up than theirs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from edgead.training.backbones import Backbone, Network, whole_network
 from edgead.training.backbones.layers import InvertedResidual, SqueezeExcitation
 from edgead.training.importing.checkpoint import COUNTER, check_state
 
+BACKBONE = "efficientnet_b4_same"
+"""The one that computes what theirs does."""
 THEIR_EPS = 1e-3
 STEM = "_conv_stem.weight"
 """The tensor by which their naming is known."""

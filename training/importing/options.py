@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 from edgead.errors import TrainingError
 from edgead.training.backbones import BACKBONES
 from edgead.training.importing.checkpoint import RESAVE, Checkpoint
+from edgead.training.importing.efficientnet import BACKBONE
 from edgead.training.importing.names import Sizes
 from edgead.training.models.uniad import UniadOptions
 
 Value = TypeVar("Value")
 
 _STRIDE = 16
-_BACKBONE = "efficientnet_b4"
+_THEIRS = "efficientnet_b4"
+"""What the authors' settings call the network that is `BACKBONE` here; ours of that name pads another way."""
 _TAPS = {272: (1, 2, 3, 5), 720: (1, 2, 3, 5, 7)}
 """Channels of the authors' feature tokens -> the stages of EfficientNet-B4 that they come from."""
 
@@ -25,7 +27,10 @@ class ImportOptions:
     """What the shapes of a checkpoint's tensors do not tell. None is what the settings in the checkpoint say, or the
     authors' value where it has none."""
 
-    backbone: str = field(default=_BACKBONE, metadata={"help": "the feature extractor", "choices": tuple(BACKBONES)})
+    backbone: str = field(
+        default=BACKBONE,
+        metadata={"help": f"the feature extractor; {BACKBONE} is the authors' own", "choices": tuple(BACKBONES)},
+    )
     taps: str = field(
         default="auto", metadata={"help": "where features are taken, comma-separated; auto: by the number of channels"}
     )
@@ -66,7 +71,7 @@ def uniad_options(checkpoint: Checkpoint, sizes: Sizes, given: ImportOptions) ->
     said.check(given.backbone)
     stride, (rows, columns) = said.stride, said.window
     encoder, memory, previous = said.masks
-    taps = _TAPS.get(sizes.channels) if given.backbone == _BACKBONE and given.taps == "auto" else None
+    taps = _TAPS.get(sizes.channels) if given.backbone in (BACKBONE, _THEIRS) and given.taps == "auto" else None
     return UniadOptions(
         height=_first(given.height, stride * sizes.rows),
         width=_first(given.width, stride * sizes.columns),
@@ -124,9 +129,10 @@ class _Said:
             raise TrainingError(
                 f"activation {self.activation} is not supported", self._path, "train with activation relu"
             )
-        if self.backbone and self.backbone != backbone:
+        ours = BACKBONE if self.backbone == _THEIRS else self.backbone
+        if self.backbone and backbone not in (ours, self.backbone):
             raise TrainingError(
                 f"the checkpoint was trained on {self.backbone}, not {backbone}",
                 self._path,
-                f"give --backbone {self.backbone} and --taps",
+                f"give --backbone {ours} and --taps",
             )

@@ -14,7 +14,7 @@ from edgead.progress import Progress, silent
 from edgead.training.backbones import IMAGENET
 from edgead.training.features import Inputs, collect
 from edgead.training.importing.checkpoint import Checkpoint, check_state, read_checkpoint
-from edgead.training.importing.efficientnet import STEM, load_backbone
+from edgead.training.importing.efficientnet import BACKBONE, STEM, load_backbone
 from edgead.training.importing.names import sizes_of, tensor_names
 from edgead.training.importing.options import ImportOptions, uniad_options
 from edgead.training.models.uniad import Uniad
@@ -28,7 +28,7 @@ AUTO = "auto"
 @dataclass(frozen=True)
 class Imported:
     """run: what `run.json` says. own_backbone: whether the backbone's weights came from the checkpoint. padded: whether
-    it was trained on a backbone that pads another way than ours, as the authors' EfficientNet does."""
+    it was trained on the authors' EfficientNet and the run's backbone pads another way."""
 
     run: Run
     own_backbone: bool
@@ -47,9 +47,9 @@ def import_uniad(
 ) -> Imported:
     """Make a run folder from a checkpoint that the code of UniAD's authors (github.com/zhiyuanyou/UniAD) has saved.
 
-    The transformer computes what theirs does on the same features. The features themselves differ: their EfficientNet
-    pads another way than ours (`edgead.training.importing.efficientnet`), so that each tap sees another place. Scores
-    are not those of the authors' code, and their published metrics do not carry over unmeasured.
+    With the default backbone and the checkpoint's own weights for it, map and score are those of the authors' code on
+    the same pixels, up to rounding. Any other EfficientNet pads another way (`edgead.training.importing.efficientnet`):
+    its taps see other places, scores differ, and published metrics do not carry over unmeasured.
 
     `samples` are normal; a share of them, drawn by the seed, is what the thresholds are fitted on. They should be none
     that the checkpoint was trained on: those have lower scores than new parts. `weights`: `auto`, or as in `fit`.
@@ -91,7 +91,7 @@ def import_uniad(
     run = Run(model.family, model.options.to_json(), fit, data, result, str(root.resolve()) if root else "")
     write_weights(folder, model)
     run.write(folder)  # last: a folder without it is no run
-    return Imported(run, own, STEM in backbone)
+    return Imported(run, own, STEM in backbone and model.options.backbone != BACKBONE)
 
 
 def uniad_of(checkpoint: Checkpoint, options: ImportOptions) -> Uniad:

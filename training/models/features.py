@@ -20,7 +20,7 @@ STANDARDS = ("auto", "off", "channel", "tap")
 
 # Measured with a patch nearest neighbour and with UniAD on MobileNetV2 (docs/performance.md): early taps sampled at
 # points lose their signal. The papers sample points, and their backbone keeps the papers' way.
-_PAPER = "efficientnet_b4"
+_PAPER = ("efficientnet_b4", "efficientnet_b4_same")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class FeatureOptions(ModelOptions):
     height: int = field(default=224, metadata={"help": "height of the network's input, pixels"})
     width: int = field(default=224, metadata={"help": "width of the network's input, pixels"})
     backbone: str = field(
-        default=_PAPER, metadata={"help": "the frozen feature extractor", "choices": tuple(BACKBONES)}
+        default=_PAPER[0], metadata={"help": "the frozen feature extractor", "choices": tuple(BACKBONES)}
     )
     taps: str = field(
         default="auto", metadata={"help": "where features are taken, comma-separated; auto: the backbone's usual ones"}
@@ -41,7 +41,7 @@ class FeatureOptions(ModelOptions):
         default="auto",
         metadata={
             "help": "to bring taps onto the grid: point (align_corners bilinear, as UniAD's authors do) or area "
-            "(antialiased); auto: point for efficientnet_b4, else area",
+            "(antialiased); auto: point for EfficientNet-B4, else area",
             "choices": RESIZES,
         },
     )
@@ -49,7 +49,7 @@ class FeatureOptions(ModelOptions):
         default="auto",
         metadata={
             "help": "off; channel: give every channel mean 0 and deviation 1 over the training images; tap: and give "
-            "every tap the same weight, however many channels it has; auto: off for efficientnet_b4, else tap",
+            "every tap the same weight, however many channels it has; auto: off for EfficientNet-B4, else tap",
             "choices": STANDARDS,
         },
     )
@@ -69,7 +69,7 @@ class FeatureOptions(ModelOptions):
         """The same with every `auto` replaced. Raises TrainingError for options that contradict each other."""
         if self.backbone not in BACKBONES:
             raise TrainingError(f"no backbone {self.backbone!r}", "features", f"choose one of {', '.join(BACKBONES)}")
-        paper = self.backbone == _PAPER
+        paper = self.backbone in _PAPER
         usual = self.default_taps if paper and self.default_taps else BACKBONES[self.backbone].default_taps
         resolved = replace(
             self,

@@ -11,7 +11,12 @@ from edgead.training.backbones import build_backbone
 
 
 @pytest.mark.parametrize(
-    ("name", "taps"), [("mobilenet_v2", None), ("mobilenet_v3_small", ["features.1", "features.4"])]
+    ("name", "taps"),
+    [
+        ("mobilenet_v2", None),
+        ("mobilenet_v3_small", ["features.1", "features.4"]),
+        ("efficientnet_b4_same", ["features.1", "features.2"]),
+    ],
 )
 def test_onnx_runtime_computes_the_same_features(tmp_path, name, taps):
     torch.manual_seed(0)
