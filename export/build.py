@@ -11,7 +11,7 @@ from typing import Any
 
 from edgead.bundle import GRAPH, Bundle, read_bundle
 from edgead.calibration.images import Roles, assign_roles
-from edgead.calibration.quantize import quantize
+from edgead.calibration.quantize import MAX_LAYER_ERROR, quantize
 from edgead.data.layout import Dataset, Sample
 from edgead.data.loading import image_bytes, load_images
 from edgead.engines import cache, openvino
@@ -30,14 +30,15 @@ from edgead.progress import Progress, silent
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """precision, target: what to build. method, calibration_size: how INT8 ranges are found. threshold: how thresholds
-    are fitted. max_drop: the budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX
-    only."""
+    """precision, target: what to build. method, calibration_size: how INT8 ranges are found. max_layer_error: the
+    change of a layer's answer beyond which it stays in float. threshold: how thresholds are fitted. max_drop: the
+    budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX only."""
 
     precision: str = "int8"
     target: str = "auto"
     method: str = "minmax"
     calibration_size: int = 128
+    max_layer_error: float = MAX_LAYER_ERROR
     threshold: str = "tail"
     max_drop: float = 0.01
     compute_capabilities: tuple[str, ...] = ()
@@ -127,9 +128,10 @@ def make_graph(
         graph = to_fp16(source)
         return graph, {GRAPH["fp16"]: graph}
     images = load_images(roles.calibration, bundle.manifest.height, bundle.manifest.width, progress)
-    graph = quantize(source, images, method=options.method, progress=progress)
+    graph = quantize(source, images, method=options.method, max_layer_error=options.max_layer_error, progress=progress)
     record = {
         "method": options.method,
+        "max_layer_error": options.max_layer_error,
         "seed": bundle.manifest.training.get("seed", 0),
         "images": [_image_record(sample) for sample in roles.calibration],
     }

@@ -69,12 +69,13 @@ def write_weights(folder: Path, model: DetectorModule) -> None:
     write_atomic(folder / "model.safetensors", save(state))
 
 
-def load_model(folder: Path) -> DetectorModule:
-    """The trained detector of a run, in eval mode. Raises TrainingError where it is not complete or damaged."""
+def load_model(folder: Path, score: str | None = None) -> DetectorModule:
+    """The trained detector of a run, in eval mode. score: another image score than it was trained with; no weight
+    depends on it. Raises TrainingError where the run is not complete or damaged."""
     run, path = read_run(folder), folder / "model.safetensors"
     if not run.result:
         raise TrainingError("the training did not finish", folder, "run `edgead train` again with --resume")
-    model = build(run.family, run.options)
+    model = build(run.family, {**run.options, **({"score": score} if score else {})})
     try:
         model.load_state_dict(load(path.read_bytes()))
     except (OSError, SafetensorError, RuntimeError) as error:

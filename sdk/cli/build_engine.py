@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edgead.atomic import write_atomic
-from edgead.calibration.quantize import METHODS
 from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
+from edgead.cli.quantising import layer_error_option, method_option
 from edgead.cli.run_data import defects
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildOptions, BuildReport, build_engine
@@ -37,13 +37,8 @@ from edgead.progress import progress_bar
     show_default=True,
     help="The AUROC that the engine may lose; more is refused (exit code 3).",
 )
-@click.option(
-    "--method",
-    type=click.Choice(tuple(METHODS)),
-    default="minmax",
-    show_default=True,
-    help="How INT8 ranges are found.",
-)
+@method_option
+@layer_error_option
 @click.option("--calib-size", default=128, show_default=True, help="Calibration images.")
 @click.option(
     "--threshold",
@@ -73,6 +68,7 @@ def build_engine_command(
     target: str,
     max_drop: float,
     method: str,
+    max_layer_error: float,
     calib_size: int,
     threshold: str,
     capabilities: tuple[str, ...],
@@ -87,7 +83,14 @@ def build_engine_command(
     for path in filter(None, (bundle, output)):
         check_writable(path)
     options = BuildOptions(
-        precision, target, method, calib_size, "f1" if labelled else threshold, max_drop, capabilities
+        precision=precision,
+        target=target,
+        method=method,
+        calibration_size=calib_size,
+        max_layer_error=max_layer_error,
+        threshold="f1" if labelled else threshold,
+        max_drop=max_drop,
+        compute_capabilities=capabilities,
     )
     with progress_bar() as progress:
         report = build_engine(bundle, read_dataset(calib_data), options, labelled=defects(labelled), progress=progress)

@@ -9,8 +9,8 @@ import click
 
 from edgead.bundle import read_bundle
 from edgead.calibration.images import assign_roles
-from edgead.calibration.quantize import METHODS
 from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
+from edgead.cli.quantising import layer_error_option, method_option
 from edgead.data.layout import read_dataset
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.export.build import BuildOptions, make_graph, verify
@@ -22,14 +22,20 @@ from edgead.progress import progress_bar
 @bundle_argument
 @click.option("--data", type=PATH, required=True, help="The training's data folder, or a folder of good images.")
 @click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
-@click.option(
-    "--method", type=click.Choice(tuple(METHODS)), default="minmax", show_default=True, help="How ranges are found."
-)
+@method_option
+@layer_error_option
 @click.option("--size", default=128, show_default=True, help="Calibration images.")
 @click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
 @json_option
 def calibrate_command(
-    bundle: Path, data: Path, output: Path | None, method: str, size: int, max_drop: float, as_json: bool
+    bundle: Path,
+    data: Path,
+    output: Path | None,
+    method: str,
+    max_layer_error: float,
+    size: int,
+    max_drop: float,
+    as_json: bool,
 ) -> None:
     """Add an INT8 graph to a bundle, with its own thresholds, checked against fp32.
 
@@ -38,7 +44,13 @@ def calibrate_command(
     target = output or bundle
     check_writable(target)
     read = read_bundle(bundle)
-    options = BuildOptions(precision="int8", method=method, calibration_size=size, max_drop=max_drop)
+    options = BuildOptions(
+        precision="int8",
+        method=method,
+        calibration_size=size,
+        max_layer_error=max_layer_error,
+        max_drop=max_drop,
+    )
     roles = assign_roles(read_dataset(data), read.manifest, size)
     with progress_bar() as progress:
         graph, members = make_graph(read, roles, options, progress)

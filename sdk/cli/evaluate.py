@@ -11,9 +11,18 @@ import click
 from rich.console import Console
 
 from edgead.atomic import write_atomic
-from edgead.cli.options import PATH, as_text, check_writable, json_option, precision_option, print_json, target_option
+from edgead.cli.options import (
+    PATH,
+    as_text,
+    check_writable,
+    json_option,
+    precision_option,
+    print_json,
+    score_option,
+    target_option,
+)
 from edgead.data.layout import Dataset, read_dataset
-from edgead.errors import DataError
+from edgead.errors import DataError, EdgeadError
 from edgead.evaluation.evaluate import Evaluation, Predict, evaluate
 from edgead.evaluation.report import write_report
 from edgead.evaluation.table import table
@@ -43,6 +52,7 @@ class Subject:
 @precision_option
 @click.option("--report", type=PATH, help="Also write an HTML report to this file.")
 @click.option("-o", "--output", type=PATH, help="Also write the metrics and every score to this JSON file.")
+@score_option
 @json_option
 def evaluate_command(
     subject: Path,
@@ -51,6 +61,7 @@ def evaluate_command(
     precision: str | None,
     report: Path | None,
     output: Path | None,
+    score: str | None,
     as_json: bool,
 ) -> None:
     """Measure a training run or a bundle's engine on labelled images: AUROC, AP, F1-max and AUPRO, images and pixels.
@@ -59,11 +70,16 @@ def evaluate_command(
     """
     for path in filter(None, (report, output)):
         check_writable(path)
+    if score and not subject.is_dir():
+        raise EdgeadError("a bundle has its score inside", subject, "export the run with --score")
     dataset = read_dataset(data)
     if not any(sample.anomalous for sample in dataset.test):
         raise DataError("there are no labelled defects to evaluate on", data, "add test/<defect> folders, or `bad`")
     with contextlib.ExitStack() as stack, progress_bar() as progress:
-        measured = _run(subject, data, progress) if subject.is_dir() else _bundle(subject, target, precision, stack)
+        if subject.is_dir():
+            measured = _run(subject, data, score, progress)
+        else:
+            measured = _bundle(subject, target, precision, stack)
         evaluation = evaluate(measured.predict, dataset.test, measured.height, measured.width, progress=progress)
         if report:
             publish(report, evaluation, measured, dataset)
@@ -113,7 +129,7 @@ def _bundle(path: Path, target: str, precision: str | None, stack: contextlib.Ex
     return of_detector(stack.enter_context(load(path, target=target, precision=precision)))
 
 
-def _run(folder: Path, data: Path, progress: Progress) -> Subject:
+def _run(folder: Path, data: Path, score: str | None, progress: Progress) -> Subject:
     from edgead.cli.run_data import validation_samples
     from edgead.data.loading import load_images
     from edgead.export.package import thresholds_of
@@ -121,7 +137,7 @@ def _run(folder: Path, data: Path, progress: Progress) -> Subject:
     from edgead.training.evaluate import predictor
     from edgead.training.run import load_model, read_run
 
-    model, record = load_model(folder), read_run(folder)
+    model, record = load_model(folder, score), read_run(folder)
     predict, size = predictor(model), (model.options.height, model.options.width)
     held_out = load_images(validation_samples(record, None if record.root else data), *size, progress)
     thresholds = thresholds_of(run_all(predict, held_out, 8), "tail")

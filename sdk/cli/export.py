@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgead.cli.options import PATH, check_writable, json_option, print_json
+from edgead.cli.options import PATH, check_writable, json_option, print_json, score_option
 from edgead.cli.run_data import defects, validation_samples
 from edgead.export.package import Origin, make_bundle
 from edgead.progress import progress_bar
@@ -30,17 +30,25 @@ from edgead.training.run import load_model, origin, read_run
     type=PATH,
     help="Images of defects, other than the test images: the reject threshold is then that of the best F1.",
 )
+@score_option
 @json_option
 def export_command(
-    run: Path, output: Path, data: Path | None, max_batch: int, threshold: str, labelled: Path | None, as_json: bool
+    run: Path,
+    output: Path,
+    data: Path | None,
+    max_batch: int,
+    threshold: str,
+    labelled: Path | None,
+    score: str | None,
+    as_json: bool,
 ) -> None:
     """Turn a training run into a bundle: the detector graph, checked against the model, with thresholds."""
     check_writable(output)
-    model, record = load_model(run), read_run(run)
+    model, record = load_model(run, score), read_run(run)
     with progress_bar() as progress:
         bundle = make_bundle(
             model,
-            Origin(**origin(record)),
+            Origin(**{**origin(record), "options": model.options.to_json()}),
             validation_samples(record, data),
             height=model.options.height,
             width=model.options.width,

@@ -27,6 +27,12 @@ target_option = click.option(
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), help="By default the one last built and verified."
 )
+score_option = click.option(
+    "--score",
+    type=click.Choice(("max", "mean")),
+    help="Another image score than the run's: the worst place, or the mean over the image, for defects that cover the "
+    "part.",
+)
 
 
 def dataclass_options(kind: type[Any], defaults: Mapping[str, Any] | None = None) -> Callable[[Function], Function]:

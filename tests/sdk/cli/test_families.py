@@ -47,6 +47,23 @@ def test_from_photos_to_verdicts(name, capsys, parts, small, tmp_path):
     assert len([line for line in results.read_text().splitlines() if '"verdict"' in line]) == 8
 
 
+def test_another_score_needs_no_other_training(capsys, parts, small, tmp_path):
+    run = tmp_path / "run"
+    options = [*as_options(small["uniad"]), "--epochs", 1, "--threads", 1, "--weights", "none"]
+    edgead(capsys, "train", "uniad", "--data", parts, "-o", run, *options)
+    for score in ("max", "mean"):
+        bundle = tmp_path / f"{score}.edgead"
+        edgead(capsys, "export", run, "-o", bundle, "--score", score)
+        assert read_bundle(bundle).manifest.options["score"] == score
+    images = []
+    for score in ("max", "mean"):
+        scores = tmp_path / f"{score}.json"
+        edgead(capsys, "evaluate", run, "--data", parts, "--score", score, "-o", scores)
+        images.append(json.loads(scores.read_text())["images"])
+    for worst, mean in zip(*images, strict=True):
+        assert worst["peak"] == mean["peak"] >= worst["score"] > mean["score"]
+
+
 def test_defects_are_learnt_from_through_the_command_line(capsys, parts, small, tmp_path):
     options = [*as_options(small["adtr-plus"]), "--epochs", 1, "--threads", 1, "--weights", "none"]
     train = ("train", "adtr-plus", "--data", parts, "--defects", parts, "-o", tmp_path / "run", *options, "--json")
