@@ -15,7 +15,7 @@ from edgead.experiments.settings import typed
 from edgead.training.fit import fit_options
 from edgead.training.models import FAMILIES
 from edgead.training.models import family as family_class
-from edgead.training.models.features import FeatureOptions
+from edgead.training.models.extractor import FeatureOptions
 from edgead.training.options import FitOptions
 
 PROTOCOLS = ("unified", "separate", "one-class")

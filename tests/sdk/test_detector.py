@@ -42,13 +42,20 @@ def test_a_bgr_frame_gets_the_graphs_own_answer(detector, parts, fp32_bundle):
     np.testing.assert_allclose(result.anomaly_map, expected["anomaly_map"][0], rtol=1e-3, atol=1e-7)
 
 
-def test_good_and_bad_parts_get_their_verdicts(detector, parts):
-    wrong = [
-        sample.name
-        for sample in read_dataset(parts).test
-        if sample.anomalous != (detector(cv2.imread(str(sample.path))).verdict is Verdict.REJECT)
-    ]
-    assert len(wrong) <= 1, wrong
+def test_good_and_bad_parts_get_their_verdicts(run, parts, tmp_path):
+    """With a threshold from labelled defects, far from good and bad: one from the five good images that were held out
+    would depend on the last bits of the processor."""
+    from edgead.cli.export import export_command
+
+    path = tmp_path / "labelled.edgead"
+    export_command.main([str(run), "-o", str(path), "--labelled", str(parts)], standalone_mode=False)
+    with edgead.load(path) as detector:
+        wrong = [
+            sample.name
+            for sample in read_dataset(parts).test
+            if sample.anomalous != (detector(cv2.imread(str(sample.path))).verdict is Verdict.REJECT)
+        ]
+    assert not wrong
 
 
 def test_a_spot_is_found_where_it_is(detector, parts):

@@ -15,7 +15,7 @@ from edgead.errors import TrainingError
 from edgead.progress import Progress, silent
 from edgead.training.backbones import fingerprint, load_weights
 from edgead.training.models.base import Answer, DetectorModule, ModelOptions
-from edgead.training.models.features import FeatureExtractor, FeatureOptions
+from edgead.training.models.extractor import FeatureExtractor, FeatureOptions
 
 
 @dataclass(frozen=True)
