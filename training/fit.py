@@ -164,15 +164,7 @@ def fit(
         _examples(model, train, defects, options, progress),
         _examples(model, validation, (), options, progress),
     )
-    data = {
-        "name": root.name if root else "",
-        "classes": sorted({sample.category for sample in samples}),
-        "train_images": len(train),
-        "validation_images": len(validation),
-        "sha256": hashlib.sha256("".join(part.inputs.digest for part in examples).encode()).hexdigest(),
-    }
-    data |= {"weights": digest} if digest else {}
-    data |= {"defects": len(defects)} if defects else {}
+    data = _data_record(train, validation, defects, examples, root, digest)
     run = Run(family, model.options.to_json(), asdict(options), data, {}, str(root.resolve()) if root else "")
     if resume:
         before = read_run(folder)
@@ -197,6 +189,27 @@ def fit(
     replace(run, result=result).write(folder)
     (folder / RESUME).unlink(missing_ok=True)
     return load_model(folder)
+
+
+def _data_record(
+    train: Sequence[Sample],
+    validation: Sequence[Sample],
+    defects: Sequence[Sample],
+    examples: Sequence[Examples],
+    root: Path | None,
+    weights: str,
+) -> dict[str, Any]:
+    """What the run notes of its images and of the weights, given by their digest."""
+    data = {
+        "name": root.name if root else "",
+        "classes": sorted({sample.category for sample in (*train, *validation)}),
+        "train_images": len(train),
+        "validation_images": len(validation),
+        "sha256": hashlib.sha256("".join(part.inputs.digest for part in examples).encode()).hexdigest(),
+    }
+    data |= {"weights": weights} if weights else {}
+    data |= {"defects": len(defects)} if defects else {}
+    return data
 
 
 def fit_options(name: str, **changes: Any) -> FitOptions:

@@ -45,30 +45,17 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """float [N, T, C] each -> [N, T, C]."""
         q, k, v = self.query(query), self.key(key), self.value(value)
-        height, width = self.grid
+        places = {
+            "num_heads": self.heads,
+            "height": self.grid[0],
+            "width": self.grid[1],
+            "neighbor_height": self.window[0],
+            "neighbor_width": self.window[1],
+        }
         if self.training and self.dropout > 0:
-            mixed = attention_with_dropout(
-                q,
-                k,
-                v,
-                num_heads=self.heads,
-                height=height,
-                width=width,
-                neighbor_height=self.window[0],
-                neighbor_width=self.window[1],
-                dropout=self.dropout,
-            )
+            mixed = attention_with_dropout(q, k, v, **places, dropout=self.dropout)
         else:
-            mixed = neighbor_masked_attention(
-                q,
-                k,
-                v,
-                num_heads=self.heads,
-                height=height,
-                width=width,
-                neighbor_height=self.window[0],
-                neighbor_width=self.window[1],
-            )
+            mixed = neighbor_masked_attention(q, k, v, **places)
         return self.output(mixed)  # type: ignore[no-any-return]
 
 
