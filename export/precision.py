@@ -52,7 +52,8 @@ def to_fp16(graph: bytes) -> bytes:
 
 
 def network_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes between the first layers and the last, these included, except those that keep float32."""
+    """Names of the nodes between the first layers and the last, these included, except those that keep float32, and
+    those between a colour difference and the layers before it: half precision would round the colours."""
     nodes = list(model.graph.node)
     needed: set[str] = set()  # tensors from which some layer follows
     for node in reversed(nodes):
@@ -62,11 +63,16 @@ def network_nodes(model: onnx.ModelProto) -> set[str]:
     for node in nodes:
         if node.op_type in NETWORK or derived & set(node.input):
             derived |= set(node.output)
+    colors: set[str] = set()  # tensors that a colour difference follows, with no layer between
+    for node in reversed(nodes):
+        if node.op_type == "CIEDE2000" or (node.op_type not in NETWORK and colors & set(node.output)):
+            colors |= set(node.input)
     between = needed & derived
     return {
         node.name
         for node in nodes
-        if node.op_type in NETWORK or (node.op_type not in KEEP_FP32 and between & set(node.output))
+        if node.op_type in NETWORK
+        or (node.op_type not in KEEP_FP32 and between & set(node.output) and not colors & set(node.output))
     }
 
 

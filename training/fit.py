@@ -30,10 +30,10 @@ from edgead.training.features import collect
 from edgead.training.labels import with_defects
 from edgead.training.models import DetectorModule, build
 from edgead.training.models import family as family_class
-from edgead.training.models.base import DefectLearner
+from edgead.training.models.base import DefectLearner, Foundation
 from edgead.training.options import FitOptions
 from edgead.training.pictures import Photographs, Pictures
-from edgead.training.run import Run, load_model, read_run, write_weights
+from edgead.training.run import WEIGHTS, Run, load_model, read_run, write_weights
 
 RESUME = "resume.safetensors"
 
@@ -71,7 +71,7 @@ class Fitting(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         options, size = self.fit_options, self.model.options
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        rate = options.learning_rate
+        rate = options.learning_rate or self.model.learning_rate
         optimizer: torch.optim.Optimizer
         if options.optimizer == "sgd":
             optimizer = torch.optim.SGD(parameters, rate or 0.1 / (size.height * size.width * 3), momentum=0.9)
@@ -144,29 +144,34 @@ def fit(
 
     `samples` are normal; a share of them, drawn by the seed, is held out for early stopping and later for the
     thresholds. `weights`: a path or URL of published weights for a family with a frozen backbone, `imagenet` for those
-    of its authors, or `none`. `defects`: images of bad parts, for a family that learns from them. `options`: the
-    family's own defaults where None. With `resume` an interrupted run goes on from its last whole epoch and ends as if
-    it had never stopped; a finished one is left as it is. `root` is the data folder, noted in the run so that export
-    finds it again. `after_epoch` is called with each epoch's number, from 0, and the model in eval mode, to look at and
-    not to change; training is the same without it. Raises TrainingError, before anything is written, for options,
-    weights or a folder that do not fit, and when interrupted; DataError for an image that cannot be read.
+    of its authors, or `none`; for one with a foundation the run folder of that, or `none` to train it first, in a
+    folder inside this one. `defects`: images of bad parts, for a family that learns from them; where it classifies, as
+    large a share of them is held out. `options`: the family's own defaults where None. With `resume` an interrupted run
+    goes on from its last whole epoch and ends as if it had never stopped; a finished one is left as it is. `root` is
+    the data folder, noted in the run so that export finds it again. `after_epoch` is called with each epoch's number,
+    from 0, and the model in eval mode, to look at and not to change; training is the same without it. Raises
+    TrainingError, before anything is written, for options, weights or a folder that do not fit, and when interrupted;
+    DataError for an image that cannot be read.
     """
     options = options or fit_options(family)
     options.check()
     torch.manual_seed(options.seed)
     model = build(family, dict(model_options or {}))
-    digest = model.load_backbone(weights, progress) if weights != "none" else ""
+    foundation = model.foundation(options)
+    digest = model.load_backbone(weights, progress) if weights != "none" and not model.founded_on else ""
     train, validation = split_validation(samples, options.validation, options.seed)
-    if defects and not isinstance(model, DefectLearner):
-        raise TrainingError(f"{family} does not learn from defects", "training", "use adtr-plus, or leave them out")
-    _claim(folder, resume)
+    bad, bad_validation = _split_defects(model, defects, options)
+    base = folder / foundation.family if foundation and weights == "none" else None
+    _claim(folder, resume, base)
+    if foundation:
+        digest = _lay(model, foundation, train, base, weights, progress)
     examples = (
-        _examples(model, train, defects, options, progress),
-        _examples(model, validation, (), options, progress),
+        _examples(model, train, bad, options, progress),
+        _examples(model, validation, bad_validation, options, progress),
     )
     data = _data_record(train, validation, defects, examples, root, digest)
     run = Run(family, model.options.to_json(), asdict(options), data, {}, str(root.resolve()) if root else "")
-    if resume:
+    if resume and (folder / "run.json").exists():
         before = read_run(folder)
         if not before.same_work(run):
             raise TrainingError(
@@ -189,6 +194,50 @@ def fit(
     replace(run, result=result).write(folder)
     (folder / RESUME).unlink(missing_ok=True)
     return load_model(folder)
+
+
+def _split_defects(
+    model: DetectorModule, defects: Sequence[Sample], options: FitOptions
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """The images of bad parts to train and to validate on."""
+    if not isinstance(model, DefectLearner):
+        if defects:
+            todo = "use leanet or adtr-plus, or leave them out"
+            raise TrainingError(f"{model.family} does not learn from defects", "training", todo)
+        return (), ()
+    if not model.classifies:
+        return defects, ()
+    if not defects:
+        what = f"{model.family} learns to tell bad parts from good ones, and there are no images of bad parts"
+        raise TrainingError(what, "training", "give some with --defects, or use a detector that needs none")
+    return split_validation(defects, options.validation, options.seed)
+
+
+def _lay(
+    model: DetectorModule,
+    foundation: Foundation,
+    train: Sequence[Sample],
+    folder: Path | None,
+    weights: str,
+    progress: Progress,
+) -> str:
+    """Give the model its foundation: the run in `weights`, or one that is trained in `folder`, and goes on there if it
+    was interrupted. It sees none of the images that are held out. Returns the SHA-256 of its weights."""
+    if folder is None:
+        folder = Path(weights)
+        trained = load_model(folder)
+    else:
+        trained = fit(
+            foundation.family,
+            train,
+            folder,
+            model_options=foundation.options,
+            options=foundation.fit,
+            resume=(folder / "run.json").exists(),
+            progress=progress,
+        )
+    model.build_on(trained)
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
 def _data_record(
@@ -230,9 +279,9 @@ def _examples(
     return Examples(inputs, *labels)
 
 
-def _claim(folder: Path, resume: bool) -> None:
-    """Refuse to write over another run."""
-    started = (folder / "run.json").exists()
+def _claim(folder: Path, resume: bool, foundation: Path | None) -> None:
+    """Refuse to write over another run. foundation: the folder of what is trained first."""
+    started = any((part / "run.json").exists() for part in (folder, foundation) if part)
     if resume and not started:
         raise TrainingError("there is no run to resume", folder, "leave out --resume")
     if not resume and folder.exists() and any(folder.iterdir()):

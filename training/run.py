@@ -20,6 +20,7 @@ from edgead.errors import TrainingError
 from edgead.training.models import DetectorModule, build
 
 VERSION = 1
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ def read_run(folder: Path) -> Run:
 
 def write_weights(folder: Path, model: DetectorModule) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomic(folder / "model.safetensors", save(state))
+    write_atomic(folder / WEIGHTS, save(state))
 
 
 def load_model(folder: Path, score: str | None = None) -> DetectorModule:
     """The trained detector of a run, in eval mode. score: another image score than it was trained with; no weight
     depends on it. Raises TrainingError where the run is not complete or damaged."""
-    run, path = read_run(folder), folder / "model.safetensors"
+    run, path = read_run(folder), folder / WEIGHTS
     if not run.result:
         raise TrainingError("the training did not finish", folder, "run `edgead train` again with --resume")
     model = build(run.family, {**run.options, **({"score": score} if score else {})})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -26,11 +27,15 @@ from edgead.errors import ExportError, TrainingError
 from edgead.export.graph import check_contract, to_graph
 from edgead.export.operators import attach_bodies, translations
 from edgead.export.precision import to_fp16
+from edgead.kernels.reference import ciede2000 as color_difference
+from edgead.training.ciede2000 import ciede2000
+from edgead.training.color import srgb_to_lab
 from edgead.training.operators import check_window, neighbor_masked_attention
 
 SIDE, BATCH = 48, 4
 OPERATOR = "NeighborMaskedAttention"
 NAMES = ("num_heads", "height", "width", "neighbor_height", "neighbor_width")
+PAIRS = np.loadtxt(Path(__file__).parents[1] / "data" / "sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
 
 
 class Layer(nn.Module):
@@ -289,4 +294,110 @@ assert translations() == {}
 assert not [name for name in sys.modules if name.startswith("edgead.training")]
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-    assert len(translations()) == 1
+    assert len(translations()) == 2
+
+
+class Judge(nn.Module):
+    """A detector that says how far the pixels are from gray."""
+
+    def forward(self, image):
+        lab = srgb_to_lab(image.to(torch.float32).permute(0, 3, 1, 2) / 255)
+        anomaly_map = ciede2000(lab, torch.cat([lab[:, :1], torch.zeros_like(lab[:, 1:])], dim=1))[:, 0]
+        return anomaly_map, anomaly_map.amax(dim=(1, 2))
+
+
+def difference_model():
+    """A model of one node: lab1 and lab2 in, y out."""
+    sides = (("lab1", 3), ("lab2", 3), ("y", 1))
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n, "H", "W"]) for name, n in sides]
+    node = helper.make_node("CIEDE2000", ["lab1", "lab2"], ["y"], "difference", domain="edgead")
+    graph = helper.make_graph([node], "difference", values[:2], values[2:])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("edgead", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    attach_bodies(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def differences(request):
+    """The operator's body in a runtime: [n, 3] and [n, 3] -> [n]."""
+    model = difference_model()
+    if request.param == "onnxruntime":
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    else:
+        core = openvino.Core()
+        inlined = io.BytesIO(onnx.inliner.inline_local_functions(model).SerializeToString())
+        compiled = core.compile_model(core.read_model(inlined), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(first, second):
+        lab1, lab2 = (np.ascontiguousarray(np.asarray(each, np.float32).T[None, :, None]) for each in (first, second))
+        if request.param == "onnxruntime":
+            y = session.run(None, {"lab1": lab1, "lab2": lab2})[0]
+        else:
+            y = compiled([lab1, lab2])[0]
+        assert (y.shape, y.dtype) == ((1, 1, 1, len(first)), np.float32)
+        return y[0, 0, 0].astype(np.float64)
+
+    return run
+
+
+def test_the_34_pairs_of_sharma_wu_and_dalal(differences):
+    first, second, expected = PAIRS[:, :3], PAIRS[:, 3:6], PAIRS[:, 6]
+    assert len(expected) == 34
+    assert np.abs(differences(first, second) - expected).max() < 1e-4
+    assert np.abs(differences(second, first) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1, 1e-3, 1e-6, 1e-12, 1e-20, 1e-30])
+def test_colors_of_every_chroma_differ_as_the_oracle_says(differences, scale):
+    """Down to where products are too small for float32: runtimes treat those each in its own way."""
+    random = np.random.default_rng(0)
+    first, second = random.uniform((0, -128, -128), (100, 127, 127), (2, 50_000, 3)).astype(np.float32)
+    first[:, 1:] *= np.float32(scale)
+    second[::2, 1:] *= np.float32(scale)
+    assert np.abs(differences(first, second) - color_difference(first, second)).max() < 1e-3
+    near = (first + random.normal(size=first.shape) * 0.1 * (1, scale, scale)).astype(np.float32)
+    assert np.abs(differences(first, near) - color_difference(first, near)).max() < 1e-3
+    assert np.abs(differences(first, first)).max() < 1e-4
+
+
+def test_exactly_opposite_hues_have_the_plain_mean(differences):
+    """Where the formula jumps (see tests/training/test_ciede2000.py), whether or not a runtime fuses its products."""
+    random = np.random.default_rng(1)
+    first, second = random.uniform((0, -128, -128), (100, 127, 127), (2, 50_000, 3)).astype(np.float32)
+    second[:, 1:] = first[:, 1:] * -(2.0 ** random.integers(-4, 5, (50_000, 1)))
+    assert np.abs(differences(first, second) - color_difference(first, second)).max() < 1e-3
+
+
+def test_black_white_and_gray_are_no_exception(differences):
+    grays = np.array([(0, 0, 0), (50, 0, 0), (100, 0, 0), (50, 0, 30), (50, -30, 0)])
+    for shift in range(5):
+        other = np.roll(grays, shift, axis=0)
+        np.testing.assert_allclose(differences(grays, other), color_difference(grays, other), rtol=1e-5, atol=1e-5)
+
+
+def test_a_difference_of_colors_is_a_node_with_a_body_in_single():
+    graph = to_graph(Judge(), 8, 8, BATCH)
+    parsed = onnx.load_from_string(graph)
+    (node,) = (node for node in parsed.graph.node if node.domain == "edgead")
+    assert (node.op_type, list(node.attribute)) == ("CIEDE2000", [])
+    assert [(function.domain, function.name) for function in parsed.functions] == [("edgead", "CIEDE2000")]
+    inlined = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(parsed), strict_mode=True).graph
+    kinds = {value.type.tensor_type.elem_type for value in inlined.value_info}
+    assert kinds <= {TensorProto.FLOAT, TensorProto.BOOL, TensorProto.UINT8, TensorProto.INT64}
+    batch = images((8, 8))
+    with torch.no_grad():
+        expected = Judge()(torch.from_numpy(batch))
+    for engine, compiled in ((OnnxRuntimeEngine, graph), (OpenVinoEngine, compile_graph(graph))):
+        got = infer(engine, compiled, batch)
+        for name, value in zip(("anomaly_map", "score"), expected, strict=True):
+            np.testing.assert_allclose(got[name], value.numpy(), rtol=1e-5, atol=1e-3)
+
+
+def test_half_precision_is_no_type_of_a_color_difference():
+    model = difference_model()
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    with pytest.raises(onnx.shape_inference.InferenceError):
+        onnx.checker.check_model(model, full_check=True)

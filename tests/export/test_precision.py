@@ -8,6 +8,7 @@ import onnx.inliner
 import pytest
 import torch
 from onnx import TensorProto
+from torch import nn
 
 from edgead.bundle import read_bundle
 from edgead.data.layout import read_dataset
@@ -17,6 +18,8 @@ from edgead.engines.openvino import OpenVinoEngine, compile_graph
 from edgead.errors import ExportError
 from edgead.export.graph import to_graph
 from edgead.export.precision import NETWORK, network_nodes, to_fp16
+from edgead.training.ciede2000 import ciede2000
+from edgead.training.color import srgb_to_lab
 from edgead.training.models import build
 
 
@@ -32,6 +35,34 @@ def transformer(small):
     torch.manual_seed(0)
     model = build("uniad", small["uniad"]).eval()
     graph = to_graph(model, model.options.height, model.options.width, 4)
+    return graph, to_fp16(graph)
+
+
+class Recolored(nn.Module):
+    """Predicts a* and b* from L*, and judges the difference from the true ones by one more layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.encode, self.predict, self.judge = nn.Conv2d(1, 8, 3, 1, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(3, 1, 3, 1, 1)
+
+    def forward(self, image):
+        lab = srgb_to_lab(image.float().permute(0, 3, 1, 2) / 255)
+        lightness = lab[:, :1]
+        ab, context = self.predict(self.encode(lightness / 100).relu()).split(2, dim=1)
+        difference = ciede2000(lab, torch.cat([lightness, 128 * ab.tanh()], dim=1))
+        anomaly_map = self.judge(torch.cat([difference, context], dim=1))[:, 0].abs() + 0.0
+        return anomaly_map, anomaly_map.amax(dim=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def recolored():
+    torch.manual_seed(0)
+    model = Recolored()
+    for layer in (model.predict, model.judge):  # predicts gray, and sums what differs from it
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    nn.init.ones_(model.judge.weight[:, :1])
+    graph = to_graph(model, 16, 16, 4)
     return graph, to_fp16(graph)
 
 
@@ -114,6 +145,41 @@ def test_a_transformer_in_half_answers_the_same(transformer):
         for half in answers[1:]:
             assert half[name].dtype == np.float32
             assert np.abs(answers[0][name] - half[name]).max() < 2e-3 * scale
+
+
+def test_colors_are_compared_in_single(recolored):
+    model = onnx.load_from_string(recolored[1])
+    kind = types(model)
+    producers = {name: node for node in model.graph.node for name in node.output}
+    (difference,) = (node for node in model.graph.node if node.op_type == "CIEDE2000")
+    before, layers = list(difference.input), set()
+    for name in before:  # grows on the way
+        node = producers.get(name)
+        if node is None:
+            continue
+        if node.op_type in NETWORK:
+            layers.add(node.name)
+            continue
+        halves = [each for each in node.input if kind.get(each) == TensorProto.FLOAT16]
+        assert not halves or (node.op_type == "Cast" and producers[halves[0]].op_type in NETWORK), node.name
+        before += node.input
+    predicting = [node for node in model.graph.node if node.op_type == "Conv"][1]
+    assert layers == {predicting.name}
+    assert {kind[name] for name in (*difference.input, *difference.output)} == {TensorProto.FLOAT}
+    (judging,) = (node for node in model.graph.node if node.op_type == "Concat" and kind[node.output[0]] == 10)
+    assert any(judging.output[0] in node.input for node in model.graph.node if node.op_type == "Conv")
+
+
+def test_a_graph_in_half_sees_no_difference_of_lightness_where_there_is_none(recolored):
+    """The prediction for grays is gray. L* in half precision would be wrong by up to 0.03, and the difference with it;
+    scikit-image's grays are off by less than 0.01 in a* and b*."""
+    grays = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    answers = []
+    for graph in recolored:
+        with OnnxRuntimeEngine(graph, max_batch=1) as engine:
+            answers.append(engine.infer(grays)["anomaly_map"])
+    assert 0 < answers[0].max() < 9 * 0.015  # nine neighbours
+    np.testing.assert_allclose(answers[1], answers[0], rtol=5e-3, atol=1e-5)
 
 
 def test_the_same_graph_gives_the_same_bytes(graphs):

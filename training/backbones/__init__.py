@@ -17,7 +17,7 @@ from edgead.training.backbones.mobilenet_v2 import mobilenet_v2
 from edgead.training.backbones.mobilenet_v3 import mobilenet_v3_small
 from edgead.training.backbones.resnet import resnet
 from edgead.training.backbones.vgg import vgg
-from edgead.training.backbones.weights import IMAGENET, fingerprint, load_weights
+from edgead.training.backbones.weights import IMAGENET, fingerprint, load_weights, state_digest
 
 
 def _features(*indices: int) -> tuple[str, ...]:
@@ -129,5 +129,6 @@ __all__ = [
     "build_backbone",
     "fingerprint",
     "load_weights",
+    "state_digest",
     "whole_network",
 ]

@@ -40,8 +40,9 @@ class Spec:
     weights: str
 
 
-class _Chain(nn.Module):
-    """Steps in a row, each module at its path, so that the state dict has torchvision's keys."""
+class Chain(nn.Module):
+    """Steps in a row, each module at its path, so that the state dict has torchvision's keys. paths: of the
+    modules, in order."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class _Chain(nn.Module):
         _initialise(self)
 
 
-class Network(_Chain):
+class Network(Chain):
     """A whole network with its classifier."""
 
     def forward(self, image: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class Network(_Chain):
         return image
 
 
-class Backbone(_Chain):
+class Backbone(Chain):
     """A network cut behind its deepest tap, answering with the outputs at its taps.
 
     taps, channels, strides: one entry for each tap, shallow to deep. A frozen backbone stays in eval mode whatever the

@@ -23,12 +23,13 @@ def conv_norm(
     norm: Norm = nn.BatchNorm2d,
     activation: Callable[..., nn.Module] | None,
     same: bool = False,
+    bias: bool = False,
 ) -> nn.Sequential:
     """Convolution `0`, batch norm `1` and the activation. Half the kernel is padded; with `same`, of stride 2, as
-    `SameConv2d` does."""
+    `SameConv2d` does. bias: of the convolution, which batch norm takes away again."""
     convolution = SameConv2d if same else nn.Conv2d
     layers: list[nn.Module] = [
-        convolution(inputs, outputs, kernel, stride, 0 if same else kernel // 2, groups=groups, bias=False),
+        convolution(inputs, outputs, kernel, stride, 0 if same else kernel // 2, groups=groups, bias=bias),
         norm(outputs),
     ]
     return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgead.errors import TrainingError
 from edgead.progress import Progress, silent
@@ -66,8 +66,13 @@ def load_weights(backbone: Backbone, source: str, *, sha256: str | None = None, 
 def fingerprint(backbone: Backbone) -> str:
     """SHA-256 over everything that decides its features: the name, the taps, and every tensor. Two backbones with the
     same one have the same features."""
-    digest = hashlib.sha256(repr((backbone.spec.name, backbone.taps)).encode())
-    for name, tensor in sorted(backbone.state_dict().items()):
+    return hashlib.sha256(repr((backbone.spec.name, backbone.taps, state_digest(backbone))).encode()).hexdigest()
+
+
+def state_digest(network: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and values of a network's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(_COUNTER):  # counts batches of a training, and enters no feature
             digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -10,7 +10,15 @@ from typing import Any
 from edgead.errors import TrainingError
 from edgead.training.models.base import Answer, DetectorModule, ModelOptions
 
-FAMILIES = {"uniad": "Uniad", "adtr": "Adtr", "adtr-plus": "AdtrPlus", "lamp": "Lamp", "baseline": "Baseline"}
+FAMILIES = {
+    "uniad": "Uniad",
+    "adtr": "Adtr",
+    "adtr-plus": "AdtrPlus",
+    "leanet": "LeaNet",
+    "colorizer": "Colorizer",
+    "lamp": "Lamp",
+    "baseline": "Baseline",
+}
 """Family -> class, in the module of the family's name."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,13 +13,25 @@ from torch import Tensor, nn
 
 from edgead.errors import TrainingError
 from edgead.progress import Progress, silent
+from edgead.training.options import FitOptions
 
 
 class Answer(NamedTuple):
-    """anomaly_map: float32 [N, H, W], higher is more anomalous; score: float32 [N]. Raw units of the model."""
+    """anomaly_map: float32 [N, H, W], higher is more anomalous; score: float32 [N]. Raw units of the model.
+    attention_map: float32 [N, H, W], where a model with attention has looked."""
 
     anomaly_map: Tensor
     score: Tensor
+    attention_map: Tensor | None = None
+
+
+class Foundation(NamedTuple):
+    """The detector that is trained first, on the same good images, and then frozen inside another: its family, the
+    options of its model, and how it is trained."""
+
+    family: str
+    options: Mapping[str, Any]
+    fit: FitOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +59,33 @@ class DetectorModule(nn.Module, ABC):
     fit_defaults: ClassVar[dict[str, Any]] = {}
     """Where this family's training differs from the defaults of `FitOptions`."""
     frozen_features: ClassVar[bool] = False
-    """Whether `extract` is a network worth keeping the results of; then there are weights to load for it."""
+    """Whether `extract` is a network worth keeping the results of; its weights are loaded, or those of a foundation."""
+    founded_on: ClassVar[str] = ""
+    """The family of the foundation, in a family that has one."""
+    threshold: ClassVar[str] = "tail"
+    """How the reject threshold is found where nobody says otherwise, one of `edgead.evaluation.thresholds.METHODS`."""
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
         self.options = options
 
-    @abstractmethod
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` gives, in the graph."""
+        return ("anomaly_map", "score")
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The one that suits the model; None: the optimizer's."""
+        return None
+
     def forward(self, image: Tensor) -> Answer:
         """uint8 [N, H, W, 3] RGB -> the map and the score."""
+        return self.answer(self.extract(image))
+
+    @abstractmethod
+    def answer(self, inputs: Tensor) -> Answer:
+        """What `extract` gave -> the map and the score."""
 
     @abstractmethod
     def training_loss(self, inputs: Tensor, *labels: Tensor) -> Tensor:
@@ -81,6 +111,14 @@ class DetectorModule(nn.Module, ABC):
         family has no backbone."""
         raise TrainingError(f"{self.family} has no backbone", source, "leave out --weights")
 
+    def foundation(self, fit: FitOptions) -> Foundation | None:
+        """What is trained before this model, given how this one is; None where nothing is."""
+        return None
+
+    def build_on(self, foundation: DetectorModule) -> None:
+        """Take a trained foundation in, and freeze it. Raises TrainingError for one that does not fit."""
+        raise TrainingError(f"{self.family} is built on nothing", foundation.family, "leave it out")
+
 
 class DefectLearner(DetectorModule):
     """A detector that learns from bad parts as well, real ones and good ones that are spoilt on purpose.
@@ -92,13 +130,16 @@ class DefectLearner(DetectorModule):
     grid: tuple[int, int]
     """Rows and columns of tokens."""
 
+    classifies: ClassVar[bool] = False
+    """Whether it learns to tell bad parts from good ones, so that it needs some, and holds out some for validation."""
+
     @property
-    @abstractmethod
     def spoilt_copies(self) -> int:
         """How many spoilt copies of every good image join the training."""
+        return 0
 
-    @abstractmethod
     def spoil(
         self, image: NDArray[np.uint8], random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """A copy of uint8 [H, W, 3] with a defect that never was, and bool [H, W] where it is."""
+        """A copy of uint8 [H, W, 3] with a defect that never was, and bool [H, W] where it is; by default none."""
+        return image.copy(), np.zeros(image.shape[:2], np.bool_)

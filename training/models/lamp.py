@@ -112,8 +112,8 @@ class Lamp(DetectorModule):
         rebuilt: Tensor = self.autoencoder(patches).reshape(-1, side, side, 3, height, width)
         return rebuilt.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, self.options.height, self.options.width)
 
-    def forward(self, image: Tensor) -> Answer:
-        pixels = as_float(image)
+    def answer(self, inputs: Tensor) -> Answer:
+        pixels = as_float(inputs)
         # L2 between input and reconstruction is the paper's anomaly score; its per-pixel terms are the map.
         error = (pixels - self.reconstruct(pixels)).square().mean(dim=1, keepdim=True)
         window = self.options.map_window

@@ -78,11 +78,7 @@ class FeatureReconstruction(DetectorModule):
     def prepare(self, inputs: Iterable[Tensor]) -> None:
         self.extractor.fit_statistics(inputs)
 
-    def forward(self, image: Tensor) -> Answer:
-        return self.answer(self.extractor(image))
-
     def answer(self, inputs: Tensor) -> Answer:
-        """What `extract` gave -> the map and the score."""
         tokens = self.extractor.standardised(inputs)
         return self.score_map(self.distance(tokens, self.reconstruct(tokens)))
 

@@ -1,0 +1,189 @@
+"""CIEDE2000 in torch, against the pairs of its paper, scikit-image and the paper once more in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.color import deltaE_ciede2000
+
+from edgead.errors import TrainingError
+from edgead.kernels import reference
+from edgead.training.ciede2000 import ciede2000
+
+OPERATOR = torch.ops.edgead.ciede2000.default
+PAIRS = np.loadtxt(Path(__file__).parents[1] / "data" / "sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
+CHUNK, CHUNKS = 50_000, 5  # of each of the four kinds below: a million pairs
+LOW, HIGH = (0, -128, -128), (100, 127, 127)
+
+number = st.floats(-128, 127, width=32)
+color = st.tuples(st.floats(0, 100, width=32), number, number)
+
+
+def picture(colors):
+    """[n, 3] -> float32 [1, 3, 1, n]"""
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(colors, np.float32).T[None, :, None]))
+
+
+def differences(first, second):
+    return ciede2000(picture(first), picture(second))[0, 0, 0].double().numpy()
+
+
+def anywhere(random):
+    return random.uniform(LOW, HIGH, (CHUNK, 3))
+
+
+def unrelated(random):
+    return anywhere(random), anywhere(random)
+
+
+def close(random):
+    first = anywhere(random)
+    return first, first + random.normal(size=first.shape) * 10 ** random.uniform(-4, 0.5, (CHUNK, 1))
+
+
+def nearly_neutral(random):
+    """One of the two or both, down to what is left of a gray in float32."""
+    first, second = unrelated(random)
+    first[:, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK, 1))
+    second[::2, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK // 2, 1))
+    return first, second
+
+
+def nearly_opposite(random):
+    """Hues that differ by 180 degrees, give or take 0.0001 to 1 degree: on both sides of the edge, not on it."""
+    hue = random.uniform(0, 2 * np.pi, CHUNK)
+    beside = np.radians(10 ** random.uniform(-4, 0, CHUNK)) * random.choice([-1, 1], CHUNK)
+    colors = []
+    for angle in (hue, hue + np.pi + beside):
+        chroma = 128 * 10 ** random.uniform(-4, 0, CHUNK)
+        colors.append(np.stack([random.uniform(0, 100, CHUNK), chroma * np.cos(angle), chroma * np.sin(angle)], axis=1))
+    return tuple(colors)
+
+
+def exactly_opposite():
+    """Pairs of which float32 can say that they are opposite: a and b of the one are those of the other times a negative
+    power of two. Some lie on an axis."""
+    random = np.random.default_rng(3)
+    first, second = (colors.astype(np.float32) for colors in unrelated(random))
+    first[: CHUNK // 5, 1] = 0
+    first[CHUNK // 5 : CHUNK // 3, 2] = 0
+    second[:, 1:] = first[:, 1:] * -(2.0 ** random.integers(-4, 5, (CHUNK, 1)))
+    return first, second
+
+
+def test_the_34_pairs_of_the_paper():
+    first, second, expected = PAIRS[:, :3], PAIRS[:, 3:6], PAIRS[:, 6]
+    assert len(expected) == 34
+    for got in (differences(first, second), differences(second, first), reference.ciede2000(first, second)):
+        assert np.abs(got - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite])
+def test_it_is_that_of_scikit_image(kind):
+    for chunk in range(CHUNKS):
+        first, second = (colors.astype(np.float32) for colors in kind(np.random.default_rng(chunk)))
+        expected = deltaE_ciede2000(first.astype(np.float64), second.astype(np.float64))
+        assert np.abs(differences(first, second) - expected).max() < 1e-3  # NaN fails, too
+        assert np.abs(reference.ciede2000(first, second) - expected).max() < 1e-9
+
+
+def test_at_exactly_180_degrees_the_mean_hue_is_the_plain_mean():
+    """The formula jumps there, by up to 75. Equations (10) and (14) count 180 degrees itself as not beyond. Rounded arc
+    tangents fall on either side, those of scikit-image as well, so the oracle is the paper with a tolerance."""
+    first, second = exactly_opposite()
+    expected = reference.ciede2000(first, second)
+    assert np.abs(differences(first, second) - expected).max() < 1e-3
+    assert np.abs(differences(second, first) - expected).max() < 1e-3
+    beyond = first.copy()  # the size of the jump, so that falling on the other side would be seen
+    beyond[:, 1:] += 1e-3 * first[:, :0:-1] * (-1, 1)
+    other_side = first.copy()
+    other_side[:, 1:] -= 1e-3 * first[:, :0:-1] * (-1, 1)
+    jump = np.abs(reference.ciede2000(beyond, second) - reference.ciede2000(other_side, second))
+    assert (jump > 1).mean() > 0.3
+
+
+def test_one_step_of_float32_beside_the_edge_is_on_its_own_side():
+    """With powers of two for a, the products that are compared are exact."""
+    random = np.random.default_rng(4)
+    b = random.uniform(1, 60, CHUNK).astype(np.float32) * random.choice([-1, 1], CHUNK).astype(np.float32)
+    for a1, a2 in ((4, -8), (-16, 8), (1, -1)):
+        scaled = b * np.float32(a2 / a1)
+        for toward in (-np.inf, np.inf):
+            stepped = np.nextafter(scaled, np.float32(toward))
+            first = np.stack([np.full_like(b, 50), np.full_like(b, a1), b], axis=1)
+            second = np.stack([np.full_like(b, 60), np.full_like(b, a2), stepped], axis=1)
+            expected = reference.ciede2000(first, second)
+            assert np.abs(differences(first, second) - expected).max() < 1e-3
+
+
+@settings(max_examples=200, deadline=None)
+@given(color, color)
+def test_the_order_changes_nothing_and_the_oracle_agrees(first, second):
+    got = differences([first], [second])
+    assert got == differences([second], [first])
+    assert got >= 0
+    (_, a1, b1), (_, a2, b2) = first, second
+    apart = np.degrees(np.arctan2(abs(a1 * b2 - a2 * b1), a1 * a2 + b1 * b2))
+    if apart < 180 - 1e-4:  # the edge has tests of its own
+        assert abs(got - reference.ciede2000(np.array(first), np.array(second))) < 1e-3
+
+
+@settings(max_examples=100, deadline=None)
+@given(color)
+def test_a_color_differs_from_itself_by_nothing(same):
+    assert differences([same], [same]) == 0
+
+
+def test_black_white_and_gray_differ_by_their_lightness_alone():
+    grays = np.array([(0, 0, 0), (50, 0, 0), (100, 0, 0)])
+    got = differences(grays, grays[[1, 2, 0]])
+    np.testing.assert_allclose(got, reference.ciede2000(grays, grays[[1, 2, 0]]), rtol=1e-6)
+    assert got[2] == pytest.approx(100)  # the weight of lightness is 1 about the middle gray
+
+
+def test_colors_far_beyond_every_screen_have_a_difference():
+    first, second = unrelated(np.random.default_rng(5))
+    for colors in (first, second):
+        colors[:, 1:] *= 7800  # a million, what the docstring allows
+    np.testing.assert_allclose(differences(first, second), reference.ciede2000(first, second), rtol=1e-4)
+
+
+def test_the_operator_is_one_that_torch_can_trace_and_compile():
+    first, second = torch.rand(2, 2, 3, 4, 5) * 100
+    torch.library.opcheck(OPERATOR, (first, second))
+    shaped = OPERATOR(first.to("meta"), second.to("meta"))
+    assert (shaped.shape, shaped.dtype) == ((2, 1, 4, 5), torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_it_is_single_whatever_comes_in_and_under_autocast(dtype):
+    first, second = (100 * torch.rand(2, 2, 3, 4, 5, generator=torch.Generator().manual_seed(0))).to(dtype)
+    expected = ciede2000(first.float(), second.float())
+    assert expected.dtype == torch.float32
+    assert torch.equal(ciede2000(first, second), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ciede2000(first, second.float()), expected)
+
+
+def test_a_gradient_is_refused_when_it_is_asked_for():
+    first, second = torch.rand(2, 1, 3, 2, 2)
+    difference = ciede2000(first.requires_grad_(), second)
+    assert difference.isfinite().all()
+    with pytest.raises(RuntimeError, match=r"backward through edgead.*ciede2000"):
+        difference.sum().backward()
+
+
+@pytest.mark.parametrize("shapes", [((1, 3, 2, 2), (1, 3, 2, 3)), ((3, 2, 2), (3, 2, 2)), ((1, 4, 2, 2), (1, 4, 2, 2))])
+def test_what_is_no_pair_of_pictures_is_refused(shapes):
+    with pytest.raises(TrainingError, match=r"CIEDE2000, give two of \[N, 3, H, W\]"):
+        ciede2000(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_whole_numbers_are_refused():
+    with pytest.raises(TrainingError, match="give floating point ones"):
+        ciede2000(*torch.zeros(2, 1, 3, 2, 2, dtype=torch.int32))
