@@ -182,12 +182,15 @@ def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, pro
 
 
 def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[str, Any]]]:
-    """The ranges of the tensors between the pixels and the first layers, from a black and a white image.
+    """The ranges of the tensors between the pixels and the first layers, from a black and a white image, and of those
+    that the graph itself has cut to a range.
 
     Good parts are never as bright as a defect can be. With the range that they span, a white spot would be clipped to
-    the brightest good pixel, and its score would fall to that of a good part.
+    the brightest good pixel, and its score would fall to that of a good part. So it is with a map of differences that
+    a network reads: good parts have none.
     """
     model = onnx.load_from_string(graph)
+    cut = _bounds(model)
     pixels = {value.name for value in model.graph.input}
     behind: set[str] = set()  # tensors that some layer precedes: two images say nothing of their range
     entering: list[str] = []
@@ -203,10 +206,22 @@ def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[s
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     extremes = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     reached = session.run(entering, {"image": extremes})
-    return {
-        name: [{"symmetric": True, "rmin": values.min(), "rmax": values.max()}]
-        for name, values in zip(entering, reached, strict=True)
-    }
+    ranges = {name: (values.min(), values.max()) for name, values in zip(entering, reached, strict=True)}
+    return {name: [{"symmetric": True, "rmin": low, "rmax": high}] for name, (low, high) in {**ranges, **cut}.items()}
+
+
+def _bounds(model: onnx.ModelProto) -> dict[str, tuple[np.float32, np.float32]]:
+    """The tensors that a Clip between two constants makes, with its bounds."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Clip" and len(node.input) == 3 and all(name in constants for name in node.input[1:]):
+            low, high = (np.float32(numpy_helper.to_array(constants[name])) for name in node.input[1:])
+            found[node.output[0]] = (low, high)
+    return found
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped library

@@ -31,7 +31,8 @@ from edgead.progress import Progress, silent
 @dataclass(frozen=True)
 class BuildOptions:
     """precision, target: what to build. method, calibration_size: how INT8 ranges are found. max_layer_error: the
-    change of a layer's answer beyond which it stays in float. threshold: how thresholds are fitted. max_drop: the
+    change of a layer's answer beyond which it stays in float. threshold: how thresholds are fitted; by default as those
+    of the fp32 graph, where they need no more than good images. max_drop: the
     budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX only."""
 
     precision: str = "int8"
@@ -39,7 +40,7 @@ class BuildOptions:
     method: str = "minmax"
     calibration_size: int = 128
     max_layer_error: float = MAX_LAYER_ERROR
-    threshold: str = "tail"
+    threshold: str = ""
     max_drop: float = 0.01
     compute_capabilities: tuple[str, ...] = ()
 
@@ -154,7 +155,9 @@ def verify(
     manifest = bundle.manifest
     normal = run_samples(engine, roles.validation, manifest, progress)
     bad = run_samples(engine, labelled, manifest, progress).scores if labelled else None
-    thresholds = thresholds_of(normal, options.threshold, bad)
+    found = manifest.variant("fp32").thresholds.image.method
+    usual = found if found in ("quantile", "probability") else "tail"
+    thresholds = thresholds_of(normal, options.threshold or usual, bad)
     samples = roles.test or roles.validation
     answers = run_samples(engine, roles.test, manifest, progress) if roles.test else normal
     with OnnxRuntimeEngine(bundle.graph("fp32"), max_batch=manifest.max_batch) as reference:

@@ -19,7 +19,8 @@ INPUT, OUTPUTS = "image", ("anomaly_map", "score")
 
 
 def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes:
-    """Export a detector module in eval mode: `forward(uint8 [N, H, W, 3]) -> (anomaly_map [N, H, W], score [N])`.
+    """Export a detector module in eval mode: `forward(uint8 [N, H, W, 3]) -> (anomaly_map [N, H, W], score [N])`. What
+    it gives besides is called as its `outputs` say; None is no output.
 
     The same weights give the same bytes: whatever the exporter notes of the machine (stack traces, paths) is removed.
     Raises ExportError where the module cannot be exported or breaks the contract.
@@ -30,10 +31,10 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                model,
+                _Given(model),
                 (example,),
                 input_names=[INPUT],
-                output_names=list(OUTPUTS),
+                output_names=list(getattr(model, "outputs", OUTPUTS)),
                 opset_version=OPSET,
                 dynamic_shapes=({0: batch},),
                 dynamo=True,
@@ -50,6 +51,17 @@ def to_graph(model: nn.Module, height: int, width: int, max_batch: int) -> bytes
     _strip(graph)
     check_contract(graph, height, width)
     return bytes(graph.SerializeToString(deterministic=True))
+
+
+class _Given(nn.Module):
+    """A module without the outputs that are None, which the exporter does not take."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(output for output in self.model(image) if output is not None)
 
 
 def check_contract(model: onnx.ModelProto, height: int, width: int) -> None:

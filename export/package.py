@@ -81,7 +81,7 @@ def make_bundle(
         height=height,
         width=width,
         max_batch=max_batch,
-        outputs=OUTPUTS,
+        outputs=getattr(model, "outputs", OUTPUTS),
         variants={"fp32": Variant(GRAPH["fp32"], thresholds, score_range(answers, thresholds))},
         training={**origin.training, "parity_map": parity.anomaly_map, "parity_score": parity.score},
         tools=tools(),

@@ -31,7 +31,7 @@ def check_parity(model: nn.Module, graph: bytes, images: NDArray[np.uint8], *, t
     differences: dict[str, float] = {}
     with OnnxRuntimeEngine(graph, max_batch=len(images)) as engine, torch.no_grad():
         exported = engine.infer(images)
-        anomaly_map, score = model.eval().cpu()(torch.from_numpy(images))
+        anomaly_map, score = model.eval().cpu()(torch.from_numpy(images))[:2]
     for name, trained in (("anomaly_map", anomaly_map.numpy()), ("score", score.numpy())):
         scale = max(float(np.abs(trained).max()), float(np.finfo(np.float32).tiny))
         differences[name] = float(np.abs(trained - exported[name]).max()) / scale

@@ -19,6 +19,8 @@ SMALL = {
     "uniad": {**TOKENS, "neighbor_height": 3, "neighbor_width": 3},
     "adtr": TOKENS,
     "adtr-plus": TOKENS,
+    "leanet": {"height": 64, "width": 64, "unet_width": 4, "unet_blocks": 1, "color_epochs": 2},
+    "colorizer": {"height": 32, "width": 48, "unet_width": 4, "unet_blocks": 1},
     "lamp": {"height": 32, "width": 48, "stages": 3, "base_width": 4},
     "baseline": {**TOKENS, "network": "transformer"},
 }

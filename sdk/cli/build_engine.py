@@ -42,10 +42,8 @@ from edgead.progress import progress_bar
 @click.option("--calib-size", default=128, show_default=True, help="Calibration images.")
 @click.option(
     "--threshold",
-    type=click.Choice(("tail", "quantile")),
-    default="tail",
-    show_default=True,
-    help="How thresholds come from normal images.",
+    type=click.Choice(("tail", "quantile", "probability")),
+    help="How thresholds are found; by default as the exported ones were.",
 )
 @click.option(
     "--compute-capability",
@@ -70,7 +68,7 @@ def build_engine_command(
     method: str,
     max_layer_error: float,
     calib_size: int,
-    threshold: str,
+    threshold: str | None,
     capabilities: tuple[str, ...],
     output: Path | None,
     labelled: Path | None,
@@ -88,7 +86,7 @@ def build_engine_command(
         method=method,
         calibration_size=calib_size,
         max_layer_error=max_layer_error,
-        threshold="f1" if labelled else threshold,
+        threshold="f1" if labelled else threshold or "",
         max_drop=max_drop,
         compute_capabilities=capabilities,
     )

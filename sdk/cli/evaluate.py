@@ -140,7 +140,7 @@ def _run(folder: Path, data: Path, score: str | None, progress: Progress) -> Sub
     model, record = load_model(folder, score), read_run(folder)
     predict, size = predictor(model), (model.options.height, model.options.width)
     held_out = load_images(validation_samples(record, None if record.root else data), *size, progress)
-    thresholds = thresholds_of(run_all(predict, held_out, 8), "tail")
+    thresholds = thresholds_of(run_all(predict, held_out, 8), model.threshold)
     facts = {
         "detector": record.family,
         "runs on": "PyTorch",

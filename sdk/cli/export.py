@@ -20,10 +20,9 @@ from edgead.training.run import load_model, origin, read_run
 @click.option("--max-batch", default=8, show_default=True, help="The largest batch that an engine will take.")
 @click.option(
     "--threshold",
-    type=click.Choice(("tail", "quantile")),
-    default="tail",
-    show_default=True,
-    help="How thresholds come from normal validation images.",
+    type=click.Choice(("tail", "quantile", "probability")),
+    help="How thresholds come from normal validation images; by default a tail fitted to their scores, and for a "
+    "classifier the probability 0.5.",
 )
 @click.option(
     "--labelled",
@@ -37,7 +36,7 @@ def export_command(
     output: Path,
     data: Path | None,
     max_batch: int,
-    threshold: str,
+    threshold: str | None,
     labelled: Path | None,
     score: str | None,
     as_json: bool,
@@ -53,7 +52,7 @@ def export_command(
             height=model.options.height,
             width=model.options.width,
             max_batch=max_batch,
-            threshold="f1" if labelled else threshold,
+            threshold="f1" if labelled else threshold or model.threshold,
             labelled=defects(labelled),
             progress=progress,
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgead.data.layout import Dataset, Sample, read_dataset, split_validation
+from edgead.data.folders import folders_in
+from edgead.data.images import find_images
+from edgead.data.layout import Dataset, read_dataset, split_validation
+from edgead.data.samples import BAD, Sample, samples_of
 from edgead.errors import DataError
 from edgead.training.run import Run
 
@@ -24,8 +27,13 @@ def validation_samples(run: Run, data: Path | None) -> tuple[Sample, ...]:
 
 
 def defects(folder: Path | None) -> tuple[Sample, ...]:
-    """The images of defects in a folder with labels; none where no folder is named."""
-    found = tuple(sample for sample in read_dataset(folder).test if sample.anomalous) if folder else ()
-    if folder and not found:
+    """The images of bad parts in a folder: all of a folder that holds nothing else, or those that a data folder has
+    labelled as such; none where no folder is named."""
+    if folder is None:
+        return ()
+    if folder.is_dir() and not folders_in(folder):
+        return samples_of(folder, find_images(folder), folder.resolve().name, BAD)
+    found = tuple(sample for sample in read_dataset(folder).test if sample.anomalous)
+    if not found:
         raise DataError("there are no images of defects", folder, "add `bad`, or test/<defect> folders")
     return found

@@ -66,6 +66,7 @@ def _command(name: str) -> click.Command:
         as_json: bool,
         weights: str = "none",
         defects: Path | None = None,
+        foundation: Path | None = None,
         **arguments: Any,
     ) -> None:
         model_options = take_options(kind.Options, arguments)
@@ -80,7 +81,7 @@ def _command(name: str) -> click.Command:
                 root=dataset.root,
                 model_options=model_options,
                 options=options,
-                weights=weights,
+                weights=str(foundation) if foundation else weights,
                 defects=defects_of(defects),
                 resume=resume,
                 progress=progress,
@@ -100,14 +101,26 @@ def _command(name: str) -> click.Command:
 
 
 def _special_options(kind: type[DetectorModule]) -> Callable[[Function], Function]:
-    """The options of families with a frozen backbone, and of those that learn from defects."""
+    """The options of families with a frozen backbone or a foundation, and of those that learn from defects."""
 
     def decorate(function: Function) -> Function:
         if issubclass(kind, DefectLearner):
+            needed = "needed" if kind.classifies else "masks help"
             function = click.option(
-                "--defects", type=PATH, help="Images of bad parts to learn from, in a folder like --data; masks help."
+                "--defects",
+                type=PATH,
+                required=kind.classifies,
+                help=f"Images of bad parts to learn from: a folder of nothing else, or one like --data; {needed}.",
             )(function)
-        if kind.frozen_features:
+        if kind.founded_on:
+            function = click.option(
+                f"--{kind.founded_on}",
+                "foundation",
+                type=PATH,
+                metavar="RUN",
+                help=f"A run of `edgead train {kind.founded_on}` on the same good parts; or one is trained first.",
+            )(function)
+        elif kind.frozen_features:
             function = click.option(
                 "--weights",
                 default=IMAGENET,

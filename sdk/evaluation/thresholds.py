@@ -17,7 +17,9 @@ from edgead.evaluation.tail import BULK, fit_tail
 FALSE_REJECT_RATE = 0.002
 WARN_RATE = 0.02
 REGION_RATE = 0.01
-METHODS = ("tail", "quantile", "f1")
+METHODS = ("tail", "quantile", "f1", "probability")
+EVEN = 0.5
+"""A probability from which on bad is likelier than good."""
 MARGIN = 0.1
 
 
@@ -26,7 +28,7 @@ class Threshold:
     """A value from which on a score counts (`score >= value`), and how it was found.
 
     value: in raw units of the score, finite, and a float32, so that comparisons in 32 and 64 bits agree. method:
-    `tail`, `quantile`, `quantile+margin` or `f1`. detail: what the method was told and what it found.
+    `tail`, `quantile`, `quantile+margin`, `f1` or `probability`. detail: what the method was told and what it found.
     """
 
     value: float
@@ -47,6 +49,8 @@ class Threshold:
                 f"extrapolated to {_percent(detail['rate'])} of good parts by a generalised Pareto tail, fitted to the "
                 f"{detail['exceedances']} highest of {detail['scores']} good images"
             )
+        if self.method == "probability":
+            return "the score is a probability: from here on the part is bad rather than good"
         if self.method == "f1":
             images, bad = detail["scores"], detail["anomalous"]
             return f"highest F1 ({float(detail['f1']):.3f}) on {images} labelled images, {bad} of them bad"
@@ -123,7 +127,8 @@ def fit_thresholds(
     normal_scores: float32 [N], their scores. normal_maxima: float32 [N], the highest value of each one's map. Of good
     parts, a share of `false_reject_rate` should be rejected, `warn_rate` be looked at or rejected, and `region_rate`
     show a region. method: `tail` extrapolates (see `from_tail`), `quantile` does not (see `from_quantile`); `f1`
-    takes the reject threshold from `anomalous_scores` (see `from_f1_max`) and the others as `tail` does.
+    takes the reject threshold from `anomalous_scores` (see `from_f1_max`) and the others as `tail` does; `probability`
+    is for scores of a classifier, rejects from 0.5 on, and does the rest as `tail` does.
 
     Raises DataError for no scores, scores that are not finite, an unknown method, or `f1` without anomalous scores.
     """
@@ -141,6 +146,8 @@ def fit_thresholds(
             )
         parts = np.ravel(normal_scores), np.ravel(anomalous_scores)
         image = from_f1_max(np.repeat([False, True], [part.size for part in parts]), np.concatenate(parts))
+    elif method == "probability":
+        image = Threshold(EVEN, method, {"scores": int(np.size(normal_scores))})
     else:
         image = fit(normal_scores, false_reject_rate)
     if warn.value > image.value:  # good and bad overlap, or the scores are too few to tell the rates apart

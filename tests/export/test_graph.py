@@ -61,6 +61,10 @@ def test_the_same_weights_give_the_same_bytes_without_traces_of_the_machine(expo
     model, graph = exported
     again = to_graph(model, model.options.height, model.options.width, 4)
     assert again == graph
+    parsed = onnx.load_from_string(graph)
+    for tensor in parsed.graph.initializer:
+        tensor.ClearField("raw_data")  # any three bytes stand somewhere among millions of weights
+    graph = parsed.SerializeToString()
     for trace in (b"stack_trace", b".py", b"/home", b"site-packages", b"pkg.torch"):
         assert trace not in graph
 

@@ -29,7 +29,9 @@ def as_options(options):
 def test_from_photos_to_verdicts(name, capsys, parts, small, tmp_path):
     run, bundle = tmp_path / "run", tmp_path / "part.edgead"
     options = [*as_options(small[name]), "--epochs", 2, "--batch-size", 8, "--threads", 1]
-    options += ["--weights", "none"] if family(name).frozen_features else []
+    kind = family(name)
+    options += ["--weights", "none"] if kind.frozen_features and not kind.founded_on else []
+    options += ["--defects", parts] if name == "leanet" else []
     trained = json.loads(edgead(capsys, "train", name, "--data", parts, "-o", run, *options, "--json"))
     assert trained["result"]["epochs"] == 2
     assert "AUROC" in edgead(capsys, "evaluate", run, "--data", parts)
@@ -68,3 +70,16 @@ def test_defects_are_learnt_from_through_the_command_line(capsys, parts, small, 
     options = [*as_options(small["adtr-plus"]), "--epochs", 1, "--threads", 1, "--weights", "none"]
     train = ("train", "adtr-plus", "--data", parts, "--defects", parts, "-o", tmp_path / "run", *options, "--json")
     assert json.loads(edgead(capsys, *train))["data"]["defects"] == 8
+
+
+def test_a_folder_of_nothing_but_bad_parts_is_defects(capsys, parts, small, tmp_path):
+    options = [*as_options(small["adtr-plus"]), "--epochs", 1, "--threads", 1, "--weights", "none"]
+    train = ("train", "adtr-plus", "--data", parts, "--defects", parts / "test" / "spot", "-o", tmp_path / "run")
+    assert json.loads(edgead(capsys, *train, *options, "--json"))["data"]["defects"] == 8
+
+
+def test_a_classifier_asks_for_bad_parts(capsys, parts, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "leanet", "--data", str(parts), "-o", str(tmp_path / "run")])
+    assert ended.value.code == 2
+    assert "--defects" in capsys.readouterr().err
