@@ -49,6 +49,7 @@ _HISTOGRAM: dict[str, dict[str, float]] = {
 _CHUNK = 8
 _PROBES = 32  # images on which the layers' roundings are measured: means over thousands of places each
 _DEQUANTISE = "DequantizeLinear"
+_PASSING = ("Pad", "MaxPool", "Slice", "Relu", "LeakyRelu")
 
 
 def quantize(
@@ -72,7 +73,8 @@ def quantize(
         )
     if len(images) == 0:
         raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
-    layers = _layers(onnx.load_from_string(graph))
+    model = onnx.load_from_string(graph)
+    layers = _layers(model) - _behind_joints(model)
     if not layers:
         raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
     ranges, pixels = _activation_ranges(graph, images, method, progress), _pixel_ranges(graph, images.shape[1:])
@@ -138,6 +140,23 @@ def _layers(model: onnx.ModelProto) -> set[str]:
     """Names of the convolutions and products with weights. A product of two activations, as in attention, is none."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return {node.name for node in model.graph.node if node.op_type in LAYERS and weights & set(node.input[:2])}
+
+
+def _behind_joints(model: onnx.ModelProto) -> set[str]:
+    """Names of the nodes that read what a Concat has joined, as it is or padded, pooled, cut or rectified.
+
+    OpenVINO 2026.4 moves the rounding in front of the joint, and the layer's answer is wrong by as much as it varies;
+    ONNX Runtime's is right. Such a layer keeps float.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    behind = set()
+    for node in model.graph.node:
+        source = producers.get(node.input[0]) if node.input else None
+        while source is not None and source.op_type in _PASSING:
+            source = producers.get(source.input[0])
+        if source is not None and source.op_type == "Concat":
+            behind.add(node.name)
+    return behind
 
 
 def _keep_floats(model: onnx.ModelProto, layers: set[str]) -> None:

@@ -68,6 +68,7 @@ class LeaNetOptions(UNetOptions):
         default=False, metadata={"help": "ReLU in the whole mobilenet attention network, as in the authors' code"}
     )
     color_epochs: int = field(default=500, metadata={"help": "epochs at most of the colorizer"})
+    color_learning_rate: float = field(default=1e-4, metadata={"help": "learning rate of the colorizer"})
     color_patience: int = field(
         default=20, metadata={"help": "stop the colorizer after this many epochs without a better validation loss"}
     )
@@ -103,6 +104,7 @@ class LeaNetOptions(UNetOptions):
             f"points {self.points!r} are not some of {', '.join(known)}": not set(points) <= set(known)
             or len(set(points)) < len(points),
             f"a map limit of {self.map_limit}": not self.map_limit > 0,
+            f"a learning rate of {self.color_learning_rate}": not self.color_learning_rate > 0,
             "the colorizer needs epochs": min(self.color_epochs, self.color_patience) < 1,
         }
         for fault, present in faults.items():
@@ -164,6 +166,7 @@ class LeaNet(DefectLearner):
             FitOptions(**{**Colorizer.fit_defaults, "seed": fit.seed, "threads": fit.threads}),
             epochs=options.color_epochs,
             patience=options.color_patience,
+            learning_rate=options.color_learning_rate,
             accelerator=fit.accelerator,
             devices=fit.devices,
             strategy=fit.strategy,
