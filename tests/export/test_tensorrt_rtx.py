@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from edgead.calibration.quantize import quantize
+from edgead.calibration.quantize import LAYERS, quantize
 from edgead.engines import tensorrt
 from edgead.errors import EngineError, EngineUnavailable
 from edgead.export.graph import to_graph
@@ -159,6 +159,35 @@ def test_transformers_are_built_and_their_masks_made_once(transformers, precisio
         assert all(other.startswith(("node_of_scores", "node_of_mixed")) for other in report.others)
     # Three attentions, one mask: TensorRT for RTX makes it when it runs, the numbers of the tokens being its `Iota`.
     assert sum("Iota" in layer.name for layer in plan.layers) <= 1
+
+
+@pytest.fixture(scope="module")
+def classifiers(small) -> dict[str, bytes]:
+    """LEA-Net, with its colours, in the three precisions."""
+    torch.manual_seed(0)
+    graph = to_graph(build("leanet", small["leanet"]), 64, 64, BATCH)
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    return {"fp32": graph, "fp16": to_fp16(graph), "int8": quantize(graph, images)}
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_colours_are_built_in_single_precision(classifiers, precision):
+    plan = build_plan(classifiers[precision], TARGET, PlanOptions(max_batch=BATCH, compute_capabilities=("8.6",)))
+    model = onnx.load_from_string(classifiers[precision])
+    dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    rounded = {node.name for node in model.graph.node if node.op_type in LAYERS and node.input[0] in dequantised}
+    report = convolution_report(plan.layers)
+    assert report.int8 == len(rounded)
+    assert (len(rounded) > 20) == (precision == "int8")
+    halves = [layer for layer in plan.layers if "fp16" in (*layer.inputs, *layer.outputs)]
+    assert bool(halves) == (precision == "fp16")
+    # What only the difference is made of: its arctangent, sines, cosines and exponential.
+    difference = [layer for layer in plan.layers if any(word in layer.name.lower() for word in ("atan", "sin", "cos"))]
+    assert difference
+    for layer in difference:  # one kernel, which may hand the map on in half precision as well
+        assert set(layer.inputs) == {"fp32"}
+        assert "fp32" in layer.outputs
 
 
 @needs_rtx
