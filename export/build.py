@@ -19,7 +19,8 @@ from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.engines.targets import candidates, choose
 from edgead.engines.tensorrt import TensorRtEngine
-from edgead.export.package import score_range, thresholds_of
+from edgead.export.package import PARITY_IMAGES, score_range, thresholds_of
+from edgead.export.parity import check_runtime
 from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import Plan, PlanOptions, build_plan, convolution_report
 from edgead.export.verify import Answers, Comparison, check_gate, compare, run_all
@@ -101,6 +102,8 @@ def build_engine(
     with _runner(
         plan.data if runs_here else openvino.compile_graph(graph), target if runs_here else "openvino", bundle
     ) as engine:
+        probes = roles.validation[: min(PARITY_IMAGES, bundle.manifest.max_batch)]
+        check_runtime(engine, graph, load_images(probes, bundle.manifest.height, bundle.manifest.width))
         variant, comparison = verify(
             bundle, engine, roles, options, labelled, emulated=not runs_here, progress=progress
         )

@@ -1,4 +1,5 @@
-"""The exported graph says what the trained model says, shown on real images."""
+"""Proof, on real images, that what was made of a model still is that model: the exported graph beside the trained one,
+and a running engine beside the graph that it was built from."""
 
 from __future__ import annotations
 
@@ -9,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.errors import ExportError
+from edgead.errors import ExportError, GateRefused
 
 TOLERANCE = 1e-4
 """The largest difference allowed, as a share of the largest value of the output on the same images."""
+RUNTIME_TOLERANCE = 0.1
+"""The mean difference allowed between two runtimes' maps of one graph, as a share of how much the map varies. INT8 that
+is rounded the other way at a tie makes a hundredth of it; a kernel that is wrong, as much as the map varies."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +44,23 @@ def check_parity(model: nn.Module, graph: bytes, images: NDArray[np.uint8], *, t
             what = f"the exported {name} differs from the model's by {differences[name]:.2e} of its largest value"
             raise ExportError(what, "export", f"at most {tolerance:.0e} is allowed; report it with the model")
     return Parity(differences["anomaly_map"], differences["score"], len(images))
+
+
+def check_runtime(engine: Engine, graph: bytes, images: NDArray[np.uint8]) -> float:
+    """Hold an engine that is running against ONNX Runtime on the same graph, of any precision, on uint8 [N, H, W, 3].
+
+    Precision costs digits on every runtime alike, and is the gate's affair; a runtime that alone is far off computes
+    something else. Labels need not show it: a map may be wrong everywhere and still higher on bad parts.
+
+    Returns the mean difference of the maps as a share of their standard deviation. Raises GateRefused above the
+    tolerance.
+    """
+    with OnnxRuntimeEngine(graph, max_batch=len(images)) as reference:
+        expected = reference.infer(images)["anomaly_map"].astype(np.float64)
+    found = engine.infer(images)["anomaly_map"]
+    spread = max(float(expected.std()), float(np.finfo(np.float32).eps) * float(np.abs(expected).max()), 1e-30)
+    difference = float(np.abs(found - expected).mean()) / spread
+    if not difference <= RUNTIME_TOLERANCE:
+        what = f"the same graph gives another map than on ONNX Runtime, by {difference:.0%} of what the map varies"
+        raise GateRefused(f"refused: {what}", engine.name, "use another precision, and report it with the bundle")
+    return difference

@@ -6,11 +6,13 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from edgead.bundle import read_bundle
 from edgead.calibration import quantize as quantizer
 from edgead.data.layout import read_dataset
+from edgead.engines import openvino
 from edgead.engines.cache import cache_folder
 from edgead.errors import EngineError, EngineUnavailable, GateRefused
 from edgead.export import build as module
@@ -84,6 +86,25 @@ def test_a_broken_quantisation_is_caught(bundle, parts, monkeypatch):
     monkeypatch.setattr(module, "quantize", broken)
     with pytest.raises(GateRefused, match="AUROC falls"):
         build_engine(bundle, read_dataset(parts), BuildOptions(target="openvino"))
+
+
+def test_a_runtime_that_computes_something_else_is_caught(bundle, parts, monkeypatch):
+    """Another graph's engine: as good at telling parts apart, so that no metric falls, and not the same map."""
+    before = bundle.read_bytes(), cached()
+    compiled = openvino.compile_graph
+
+    def other(graph):
+        model = onnx.load_from_string(graph)
+        for node in model.graph.node:
+            for names in (node.input, node.output):
+                names[:] = ["its_map" if name == "anomaly_map" else name for name in names]
+        model.graph.node.append(onnx.helper.make_node("Mul", ["its_map", "its_map"], ["anomaly_map"]))
+        return compiled(model.SerializeToString())
+
+    monkeypatch.setattr(openvino, "compile_graph", other)
+    with pytest.raises(GateRefused, match="another map than on ONNX Runtime"):
+        build_engine(bundle, read_dataset(parts), BuildOptions(precision="fp32", target="openvino"))
+    assert (bundle.read_bytes(), cached()) == before
 
 
 def test_thresholds_are_refitted_for_the_engine(bundle, parts):
