@@ -1,4 +1,4 @@
-"""Short trainings of LAMP and UniAD on the GPU, timed. Needs a CUDA device and torch."""
+"""Short trainings of LAMP, UniAD and LEA-Net on the GPU, timed. Needs a CUDA device and torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from edgead.data.layout import read_dataset
 from edgead.synthetic import write_dataset
 from edgead.training.fit import fit, fit_options
 
-EPOCHS = {"lamp": 20, "uniad": 20}
+EPOCHS = {"lamp": 20, "uniad": 20, "leanet": 20}
+MODEL: dict[str, dict[str, Any]] = {"leanet": {"color_epochs": 1}}
 WAYS: dict[str, dict[str, Any]] = {
     "32-true": {"precision": "32-true"},
     "bf16-mixed": {"precision": "bf16-mixed"},
@@ -36,8 +37,11 @@ def train(family: str, root: Path, **changes: Any) -> float:
     for epochs in (2, 2 + EPOCHS[family]):
         with tempfile.TemporaryDirectory() as folder:
             options = fit_options(family, epochs=epochs, patience=epochs, accelerator="cuda", devices="1", **changes)
+            dataset = read_dataset(root)
+            defects = [sample for sample in dataset.test if sample.anomalous] if family == "leanet" else []
+            given: dict[str, Any] = {"model_options": MODEL.get(family), "options": options, "defects": defects}
             begin = time.perf_counter()
-            fit(family, read_dataset(root).train, Path(folder) / "run", root=root, options=options)
+            fit(family, dataset.train, Path(folder) / "run", root=root, **given)
             seconds.append(time.perf_counter() - begin)
     return (seconds[1] - seconds[0]) / EPOCHS[family]
 
@@ -48,7 +52,7 @@ if __name__ == "__main__":
     output = parser.parse_args().output
     figures: dict[str, Any] = {"device": torch.cuda.get_device_name(), "commit": commit()}
     with tempfile.TemporaryDirectory() as folder:
-        root = write_dataset(Path(folder) / "flange", train=240, test_good=1, per_defect=1)
+        root = write_dataset(Path(folder) / "flange", train=240, test_good=1, per_defect=8)
         for family in EPOCHS:
             figures[f"{family}_seconds_per_epoch"] = {
                 name: round(train(family, root, **way), 3) for name, way in WAYS.items()

@@ -14,6 +14,7 @@ from skimage.color import deltaE_ciede2000
 from edgead.errors import TrainingError
 from edgead.kernels import reference
 from edgead.training.ciede2000 import ciede2000
+from edgead.training.color import srgb_to_lab
 
 OPERATOR = torch.ops.edgead.ciede2000.default
 PAIRS = np.loadtxt(Path(__file__).parents[1] / "data" / "sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
@@ -187,3 +188,15 @@ def test_what_is_no_pair_of_pictures_is_refused(shapes):
 def test_whole_numbers_are_refused():
     with pytest.raises(TrainingError, match="give floating point ones"):
         ciede2000(*torch.zeros(2, 1, 3, 2, 2, dtype=torch.int32))
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_same_differences():
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    pairs = [torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    labs = [srgb_to_lab(pair) for pair in pairs]
+    for pair, lab in zip(pairs, labs, strict=True):
+        torch.testing.assert_close(srgb_to_lab(pair.cuda()).cpu(), lab, atol=1e-3, rtol=0)
+    found = ciede2000(*(lab.cuda() for lab in labs)).cpu()
+    torch.testing.assert_close(found, ciede2000(*labs), atol=1e-3, rtol=0)
