@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find sdk training export calibration experiments kernels -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
+SOURCES := $(shell find sdk training export calibration experiments kernels -type f -not -name '*.pyc' -not -path '*/results/*') CMakeLists.txt pyproject.toml
 
 .PHONY: demo test lint types native pytest develop clean
 

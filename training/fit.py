@@ -157,7 +157,7 @@ def fit(
     options.check()
     torch.manual_seed(options.seed)
     model = build(family, dict(model_options or {}))
-    foundation = model.foundation(options)
+    foundation = model.options.foundation(options)
     digest = model.load_backbone(weights, progress) if weights != "none" and not model.founded_on else ""
     train, validation = split_validation(samples, options.validation, options.seed)
     bad, bad_validation = _split_defects(model, defects, options)

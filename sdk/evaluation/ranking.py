@@ -1,4 +1,4 @@
-"""How well scores rank anomalous above normal: AUROC, average precision, F1-max, ROC.
+"""How well scores rank anomalous above normal: AUROC, average precision, F1, F1-max, ROC.
 
 Everything is exact: all thresholds, ties counted as ties, counts in integers. Only the anomalous scores are looked up
 among the sorted normal ones, so that ten million pixels take about a second and a few copies of the scores in memory.
@@ -51,6 +51,17 @@ def f1_max(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
     f1 = 2 * hits / (anomalous.size + hits + alarms)
     best = f1.size - 1 - int(np.argmax(f1[::-1]))  # thresholds fall
     return float(f1[best]), float(thresholds[best])
+
+
+def f1_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """F1 where `score >= threshold` is called anomalous, 0..1; 0 where nothing is hit. It counts no normal score that
+    is called normal, so it is NaN only where there is no anomalous one."""
+    normal, anomalous = _split(labels, scores)
+    if not anomalous.size:
+        return float("nan")
+    hits = anomalous.size - int(np.searchsorted(anomalous, threshold, "left"))
+    alarms = normal.size - int(np.searchsorted(normal, threshold, "left"))
+    return 2 * hits / (anomalous.size + hits + alarms)
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], Scores]:

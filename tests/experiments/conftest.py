@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgead.experiments.config import find_experiment
 from edgead.experiments.experiment import Work, run_experiment
-from edgead.experiments.overrides import Overrides
+from edgead.experiments.reading.overrides import Overrides
+from edgead.experiments.reading.shipped import find_experiment
 
 GRID = {"height": "64", "width": "64", "feature_height": "4", "feature_width": "4"}
 BODY = {"hidden": "16", "heads": "2", "encoder_layers": "1", "decoder_layers": "1", "feed_forward": "32"}
@@ -37,9 +37,9 @@ def two(tmp_path_factory):
 def work():
     """Makes the `Work` of a tiny run: a small backbone with random weights."""
 
-    def make(*, train=None, test=None, epochs=1, every=None, seed=None, window=False, **changes):
+    def make(*, train=None, test=None, epochs=1, every=None, seeds=(), window=False, **changes):
         texts = {**TINY, **(WINDOW if window else {}), **{name: str(value) for name, value in changes.items()}}
-        overrides = Overrides("mobilenet_v3_small", epochs, every, seed, texts)
+        overrides = Overrides("mobilenet_v3_small", epochs, every, seeds, texts)
         return Work("none", train, test, overrides)
 
     return make
@@ -59,7 +59,7 @@ def perform(work):
 def filled(two, tmp_path_factory):
     """A table that was filled once, and its folder: (table, folder)."""
     output = tmp_path_factory.mktemp("filled") / "out"
-    overrides = Overrides("mobilenet_v3_small", 1, None, None, {**TINY, **WINDOW})
+    overrides = Overrides("mobilenet_v3_small", 1, changes={**TINY, **WINDOW})
     return run_experiment(find_experiment("mvtec-detection"), two, output, Work("none", overrides=overrides)), output
 
 
@@ -67,5 +67,18 @@ def filled(two, tmp_path_factory):
 def drawn(two, tmp_path_factory):
     """A figure that was drawn once, and its folder: (figure, folder)."""
     output = tmp_path_factory.mktemp("drawn") / "out"
-    work = Work("none", overrides=Overrides("mobilenet_v3_small", 5, 2, None, TINY))
+    work = Work("none", overrides=Overrides("mobilenet_v3_small", 5, 2, changes=TINY))
     return run_experiment(find_experiment("shortcut"), two, output, work), output
+
+
+@pytest.fixture(scope="session")
+def without_times():
+    """What a table or a figure says, but for how long it took."""
+
+    def strip(found):
+        document = found.to_json()
+        times = ("training", "measuring")
+        cells = [{key: value for key, value in cell.items() if key not in times} for cell in document["cells"]]
+        return {**document, "cells": cells}
+
+    return strip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -53,8 +55,9 @@ def test_the_folder_is_called_like_the_experiment(capsys, two, tiny, tmp_path, m
     arguments = ("mvtec-detection", "--data", two, *tiny, "--train", 8, "--test", 8, "--seed", 2)
     code, _, err = call(capsys, *arguments)
     assert code == 0, err
-    names = sorted(path.name for path in (tmp_path / "mvtec-detection").iterdir())
-    assert names == ["report.html", "separate-bottle", "separate-screw", "table.json", "table.md", "unified"]
+    names = sorted(path.name for path in (tmp_path / "experiments" / "results" / "mvtec-detection").iterdir())
+    cells = ["separate-bottle-seed2", "separate-screw-seed2", "unified-seed2"]
+    assert names == sorted(["report.html", "table.json", "table.md", *cells])
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,9 @@ def test_the_folder_is_called_like_the_experiment(capsys, two, tiny, tmp_path, m
         (["mvtec-detection", "--set", "hiden=3"], ["no option 'hiden'", "--set"]),
         (["mvtec-detection", "--set", "epochs=none"], ["epochs is 'none'"]),
         (["mvtec-detection", "--train", "1"], ["1 training images"]),
+        (["mvtec-detection", "--fast", "--backbone", "vgg11"], ["no fast run", "mvtec-detection"]),
+        (["mvtec-detection", "--backbone", "vgg11"], ["no backbone 'vgg11'", "vgg16"]),
+        (["mvtec-detection", "--seed", "1", "--seed", "1"], ["twice", "--seed"]),
         (["mvtec-detection", "--weights", "nowhere.pth"], ["nowhere.pth", "weights"]),
         (["cifar10"], ["there are no"]),
     ],
@@ -88,6 +94,42 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(capsys, two, tmp_p
 def test_wrong_usage_is_exit_code_2(capsys, two, tmp_path, change):
     words = [word for pair in change.split(" --set ") for word in ("--set", pair)]
     assert call(capsys, "mvtec-detection", "--data", two, "-o", tmp_path / "out", *words)[0] == 2
+
+
+def test_cells_are_listed_and_nothing_is_done(capsys, filled, two, tiny, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(filled[1], output)
+    shutil.rmtree(output / "separate-screw-seed0")
+    before = sorted(output.rglob("*"))
+    code, out, err = call(capsys, "mvtec-detection", "--data", two, "-o", output, *tiny, "--list")
+    assert code == 0, err
+    states = [line.split() for line in out.splitlines()]
+    assert states == [
+        ["done", "unified-seed0"],
+        ["done", "separate-bottle-seed0"],
+        ["to", "do", "separate-screw-seed0"],
+    ]
+    code, out, err = call(capsys, "mvtec-detection", "--data", two, "-o", output, *tiny, "--list", "--json")
+    assert json.loads(out)[2] == {"cell": "separate-screw-seed0", "state": "to do"}
+    assert sorted(output.rglob("*")) == before
+
+
+def test_a_part_of_the_cells_is_done_and_said(capsys, two, tiny, tmp_path):
+    arguments = ("mvtec-detection", "--data", two, "-o", tmp_path / "out", *tiny, "--seed", 1, "--seed", 2)
+    code, out, err = call(capsys, *arguments, "--only", "separate-s*-seed2")
+    assert code == 0, err
+    assert "1 of 6 cells are done." in " ".join(out.split())
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["separate-screw-seed2"]
+
+
+def test_the_command_is_there_before_lightning_is():
+    """Lightning reads ranks when it is imported, and they have to be taken from the environment before that."""
+    program = (
+        "import sys, edgead.cli.experiment, edgead.experiments.cells.processes; "
+        "print({'lightning', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_help_names_what_comes_with_it(capsys):

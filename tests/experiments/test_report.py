@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from edgead.data.layout import read_dataset
 from edgead.evaluation.curves import Axis, Course, curves, span_of
 from edgead.evaluation.evaluate import evaluate
-from edgead.experiments.pictures import exhibits
+from edgead.experiments.cells.pictures import exhibits
 from edgead.training.evaluate import predictor
 from edgead.training.run import load_model
 

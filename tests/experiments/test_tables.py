@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from edgead.data.layout import read_dataset
 from edgead.errors import DataError, TrainingError
 from edgead.evaluation.evaluate import evaluate
-from edgead.experiments.config import find_experiment, read_experiment
+from edgead.experiments.cells.plan import NO_DATA, plan
 from edgead.experiments.experiment import Work, run_experiment
-from edgead.experiments.overrides import Overrides
-from edgead.experiments.plan import NO_DATA, plan
+from edgead.experiments.reading.experiment_file import read_experiment
+from edgead.experiments.reading.number import Number
+from edgead.experiments.reading.overrides import Overrides
+from edgead.experiments.reading.shipped import find_experiment
 from edgead.training.evaluate import predictor
 from edgead.training.run import load_model, read_run
 
@@ -32,12 +35,13 @@ def test_each_row_is_measured_or_says_why_not(filled):
     assert len(lines) == 15
     for name, line in lines.items():
         if name in ("Bottle", "Screw"):
-            assert not line.lacking and all(0 <= value <= 100 for value in line.measured.values())
+            assert not line.lacking and all(0 <= value.mean <= 100 for value in line.measured.values())
+            assert all(value == Number(value.mean) for value in line.measured.values())
         else:
             assert line.lacking == NO_DATA and set(line.measured.values()) == {None}
     assert (lines["Bottle"].train, lines["Bottle"].good, lines["Bottle"].bad) == (10, 4, 4)
     assert (lines["Screw"].train, lines["Screw"].good, lines["Screw"].bad) == (8, 3, 5)
-    assert lines["Screw"].published == {"unified": 87.5, "separate": 91.9}
+    assert lines["Screw"].published == {"unified": Number(87.5), "separate": Number(91.9)}
 
 
 def test_the_numbers_are_those_of_the_models_in_the_folders(filled, two):
@@ -45,24 +49,24 @@ def test_the_numbers_are_those_of_the_models_in_the_folders(filled, two):
     table, output = filled
     dataset = read_dataset(two)
     for folder, column, names in (
-        ("unified", "unified", ("bottle", "screw")),
-        ("separate-bottle", "separate", ("bottle",)),
-        ("separate-screw", "separate", ("screw",)),
+        ("unified-seed0", "unified", ("bottle", "screw")),
+        ("separate-bottle-seed0", "separate", ("bottle",)),
+        ("separate-screw-seed0", "separate", ("screw",)),
     ):
         model = load_model(output / folder / "run")
         samples = [sample for sample in dataset.test if sample.category in names]
         found = evaluate(predictor(model), samples, 64, 64)
         for name in names:
-            measured = lines_of(table)[name.title()].measured[column]
+            measured = lines_of(table)[name.title()].measured[column].mean
             assert measured == pytest.approx(100 * found.categories[name].image_auroc, abs=1e-9)
 
 
 def test_one_model_for_all_and_one_for_each(filled):
     folders = {path.parent.parent.name: read_run(path.parent) for path in filled[1].glob("*/run/run.json")}
     assert {name: tuple(run.data["classes"]) for name, run in folders.items()} == {
-        "unified": ("bottle", "screw"),
-        "separate-bottle": ("bottle",),
-        "separate-screw": ("screw",),
+        "unified-seed0": ("bottle", "screw"),
+        "separate-bottle-seed0": ("bottle",),
+        "separate-screw-seed0": ("screw",),
     }
     assert all(run.fit["features"] == "disk" and run.fit["keep"] == "last" for run in folders.values())
 
@@ -70,13 +74,13 @@ def test_one_model_for_all_and_one_for_each(filled):
 def test_means_count_each_category_the_same(filled):
     table = filled[0]
     whole, two = table.means
-    assert whole.published == {"unified": 96.5, "separate": 96.6}
+    assert whole.published == {"unified": Number(96.5), "separate": Number(96.6)}
     assert set(whole.measured.values()) == {None}  # not over all 15
     assert two.name == "Mean of 2"
     for column in ("unified", "separate"):
         rows = [lines_of(table)[name] for name in ("Bottle", "Screw")]
-        assert two.measured[column] == pytest.approx(np.mean([row.measured[column] for row in rows]))
-        assert two.published[column] == pytest.approx(np.mean([row.published[column] for row in rows]))
+        assert two.measured[column].mean == pytest.approx(np.mean([row.measured[column].mean for row in rows]))
+        assert two.published[column].mean == pytest.approx(np.mean([row.published[column].mean for row in rows]))
 
 
 def test_what_differs_from_the_paper_is_said(filled):
@@ -99,10 +103,11 @@ def test_the_files_say_the_same(filled):
     document = json.loads((output / "table.json").read_text())
     assert document == json.loads(json.dumps(table.to_json()))
     rows = {row["name"]: row for row in document["rows"]}
-    assert rows["Screw"]["measured"] == table.lines[6].measured
+    measured = {name: number["mean"] for name, number in rows["Screw"]["measured"].items()}
+    assert measured == {name: number.mean for name, number in table.lines[6].measured.items()}
     markdown = (output / "table.md").read_text()
     assert "| Cable |  |  |  | 95.2 | no data | 97.6 | no data |" in markdown
-    unified = table.lines[6].measured["unified"]
+    unified = table.lines[6].measured["unified"].mean
     assert f"| Screw | 8 | 3 | 5 | 87.5 | {unified:.1f} | 91.9 |" in markdown
     # Every row of a Markdown table has as many cells as its head.
     tables = [part.splitlines() for part in markdown.split("\n\n") if part.startswith("|")]
@@ -118,20 +123,23 @@ def test_finished_runs_are_used_again(filled, two, perform, tmp_path):
     assert again.to_json() == filled[0].to_json()
 
 
-def test_an_interrupted_table_goes_on(filled, two, perform, tmp_path):
+def test_an_interrupted_table_goes_on(filled, two, perform, without_times, tmp_path):
     """One model is missing, one stopped before its end: both end as they would have."""
     output = tmp_path / "out"
     shutil.copytree(filled[1], output)
-    shutil.rmtree(output / "separate-screw")
-    broken = output / "unified" / "run" / "run.json"
+    shutil.rmtree(output / "separate-screw-seed0")
+    (output / "unified-seed0" / "result.json").unlink()
+    broken = output / "unified-seed0" / "run" / "run.json"
     document = json.loads(broken.read_text())
     broken.write_text(json.dumps({**document, "result": {}}))
     before = mtimes(output)
-    assert perform("mvtec-detection", two, output, window=True).to_json() == filled[0].to_json()
+    again = perform("mvtec-detection", two, output, window=True)
+    assert without_times(again) == without_times(filled[0])
+    assert [record.training is None for record in again.records] == [True, False, False]
     after = mtimes(output)
     kept = {path for path in before if "separate-bottle" in str(path)}
     assert all(after[path] == before[path] for path in kept) and len(kept) == 3
-    for name in ("unified", "separate-screw"):
+    for name in ("unified-seed0", "separate-screw-seed0"):
         weights = f"{name}/run/model.safetensors"
         assert (output / weights).read_bytes() == (filled[1] / weights).read_bytes()
 
@@ -139,8 +147,8 @@ def test_an_interrupted_table_goes_on(filled, two, perform, tmp_path):
 def test_other_work_in_the_same_folder_is_refused(filled, two, perform, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(filled[1], output)
-    with pytest.raises(TrainingError, match="other options or images"):
-        perform("mvtec-detection", two, output, window=True, seed=3)
+    with pytest.raises(TrainingError, match=r"other options or images \(fit.batch_size\)"):
+        perform("mvtec-detection", two, output, window=True, batch_size=3)
 
 
 def test_two_tables_share_their_models(filled, two, perform, tmp_path):
@@ -149,7 +157,7 @@ def test_two_tables_share_their_models(filled, two, perform, tmp_path):
     before = mtimes(output)
     pixels = perform("mvtec-localization", two, output, window=True)
     assert mtimes(output) == before
-    assert lines_of(pixels)["Screw"].published["unified"] == 98.3
+    assert lines_of(pixels)["Screw"].published["unified"] == Number(98.3)
     assert lines_of(pixels)["Screw"].measured != lines_of(filled[0])["Screw"].measured
 
 
@@ -187,8 +195,9 @@ def test_a_whole_table_has_a_whole_mean_and_subsets_are_drawn(small, two, perfor
     ]  # fmt: skip
     (mean,) = table.means
     for column in ("AUROC", "AUPRO"):
-        assert mean.measured[column] == pytest.approx(np.mean([line.measured[column] for line in table.lines]))
-    assert mean.published == {"AUROC": 80.0, "AUPRO": None}
+        values = [line.measured[column].mean for line in table.lines]
+        assert mean.measured[column].mean == pytest.approx(np.mean(values))
+    assert mean.published == {"AUROC": Number(80.0), "AUPRO": None}
 
 
 def test_categories_that_the_paper_lacks_are_measured_beside_it(small, two, perform, tmp_path):
@@ -216,14 +225,14 @@ def test_categories_that_are_called_the_same_are_refused(two, tmp_path):
     for name in ("metal_nut", "Metal nut"):
         shutil.copytree(two / "screw", tmp_path / "data" / name)
     with pytest.raises(DataError, match="called the same"):
-        plan(read_experiment(find_experiment("mvtec-detection")), tmp_path / "data", None, None, 0)
+        plan(read_experiment(find_experiment("mvtec-detection")), tmp_path / "data", None, None)
 
 
 def test_unified_and_separate_models_see_the_same_images(two):
-    planned = plan(read_experiment(find_experiment("mvtec-detection")), two, 8, 6, 1)
-    unified, *separate = planned.trainings
+    experiment = replace(read_experiment(find_experiment("mvtec-detection")), seeds=(1,))
+    unified, *separate = plan(experiment, two, 8, 6).cells
     for part in ("train", "test"):
-        alone = [sample for training in separate for sample in getattr(training.dataset, part)]
+        alone = [sample for cell in separate for sample in getattr(cell.dataset, part)]
         assert sorted(alone, key=lambda sample: sample.name) == list(getattr(unified.dataset, part))
 
 
@@ -243,13 +252,16 @@ def arrays(tmp_path_factory):
 
 def test_one_class_tables_take_an_array_file(arrays, perform, tmp_path):
     table = perform("cifar10", arrays, tmp_path / "out", window=True, train=10, test=20)
-    assert [line.published["UniAD"] for line in table.lines] == [84.4, 80.9, 93.0, 90.6]
+    assert [line.published["UniAD"].mean for line in table.lines] == [84.4, 80.9, 93.0, 90.6]
     for line in table.lines:
-        assert line.train == 10 and line.good + line.bad == 20 and 0 <= line.measured["UniAD"] <= 100
+        assert line.train == 10 and line.good + line.bad == 20 and 0 <= line.measured["UniAD"].mean <= 100
     (mean,) = table.means
-    assert mean.measured["UniAD"] == pytest.approx(np.mean([line.measured["UniAD"] for line in table.lines]))
+    values = [line.measured["UniAD"].mean for line in table.lines]
+    assert mean.measured["UniAD"].mean == pytest.approx(np.mean(values))
     runs = sorted(path.parent.parent for path in (tmp_path / "out").glob("*/run/run.json"))
-    assert [path.name for path in runs] == ["normal-01234", "normal-02468", "normal-13579", "normal-56789"]
+    assert [path.name for path in runs] == [
+        "normal-01234-seed0", "normal-02468-seed0", "normal-13579-seed0", "normal-56789-seed0"
+    ]  # fmt: skip
     assert read_run(runs[1] / "run").data["classes"] == ["normal 0,2,4,6,8"]
 
 
@@ -280,6 +292,8 @@ def test_a_detector_that_learns_from_defects_fills_a_table(two, perform, tmp_pat
     line = lines_of(table)["Screw"]
     assert set(line.measured) == {"ADTR, images", "ADTR, pixels", "ADTR+, images", "ADTR+, pixels"}
     assert all(value is not None for value in line.measured.values())
-    assert table.means[0].published["ADTR+, pixels"] == 97.5 and table.means[1].published["ADTR+, pixels"] is None
+    assert (
+        table.means[0].published["ADTR+, pixels"] == Number(97.5) and table.means[1].published["ADTR+, pixels"] is None
+    )
     folders = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
-    assert folders == {"adtr-bottle", "adtr-screw", "adtr-plus-bottle", "adtr-plus-screw"}
+    assert folders == {f"{name}-{row}-seed0" for name in ("adtr", "adtr-plus") for row in ("bottle", "screw")}

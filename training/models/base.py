@@ -45,6 +45,18 @@ class ModelOptions:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def check(self) -> None:
+        """Raise TrainingError where the options contradict each other, or cannot be."""
+
+    def resolve(self) -> ModelOptions:
+        """The same with nothing left open. Raises TrainingError as `check` does."""
+        self.check()
+        return self
+
+    def foundation(self, fit: FitOptions) -> Foundation | None:
+        """What is trained before a model of these options, given how that one is; None where nothing is."""
+        return None
+
 
 class DetectorModule(nn.Module, ABC):
     """A trainable detector.
@@ -110,10 +122,6 @@ class DetectorModule(nn.Module, ABC):
         """Load published weights into what is frozen; returns the SHA-256 of the file. Raises TrainingError where the
         family has no backbone."""
         raise TrainingError(f"{self.family} has no backbone", source, "leave out --weights")
-
-    def foundation(self, fit: FitOptions) -> Foundation | None:
-        """What is trained before this model, given how this one is; None where nothing is."""
-        return None
 
     def build_on(self, foundation: DetectorModule) -> None:
         """Take a trained foundation in, and freeze it. Raises TrainingError for one that does not fit."""

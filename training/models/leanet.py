@@ -7,8 +7,8 @@ Anomaly Detection Network (ADN) takes that in between its layers and decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from edgead.training.options import FitOptions
 
 _HALVED = 2 ** len(POINTS)  # how much smaller the features of the last point are
 _CHANNELS = {"map": 1, "four-channels": 4}  # of the ADN's input; three elsewhere
+_SHARED = ("seed", "threads", "accelerator", "devices", "strategy", "num_nodes", "precision", "validation")
 EXTERNAL = ("none", "map", "four-channels", "attentioned", "direct", *CAANS)
 """How the colour map reaches the classifier, the settings of section 4.1.2: not at all; in place of the image; as its
 fourth channel; as attention on the image (Eq. 3); as attention between the layers, as it is; or through a CAAN."""
@@ -90,6 +91,17 @@ class LeaNetOptions(UNetOptions):
         shared = {name: getattr(self, name) for name in ("height", "width", "unet_width", "unet_blocks")}
         return ColorizerOptions(**shared, color_loss=self.color_loss, augmentation=self.augmentation)
 
+    def foundation(self, fit: FitOptions) -> Foundation | None:
+        if not self.needs_map:
+            return None
+        own = {
+            "epochs": self.color_epochs,
+            "patience": self.color_patience,
+            "learning_rate": self.color_learning_rate,
+            **{name: getattr(fit, name) for name in _SHARED},
+        }
+        return Foundation(Colorizer.family, self.colorizer().to_json(), FitOptions(**{**Colorizer.fit_defaults, **own}))
+
     def check(self) -> None:
         super().check()
         points = self.points.replace(" ", "").split(",")
@@ -112,6 +124,16 @@ class LeaNetOptions(UNetOptions):
                 raise TrainingError(fault, "leanet", "change the option")
 
 
+class Look(NamedTuple):
+    """What attention does at a point of the classifier (Figure 5): the features before and after it, the mean over
+    their channels, and the attention between them, each float [N, h, w]."""
+
+    point: int
+    before: Tensor
+    attention: Tensor
+    after: Tensor
+
+
 class LeaNet(DefectLearner):
     """LEA-Net: a classifier of good and bad parts, guided by a map of colours that good parts do not have.
 
@@ -125,7 +147,7 @@ class LeaNet(DefectLearner):
     fit_defaults: ClassVar[dict[str, Any]] = {"epochs": 100, "batch_size": 16}
     frozen_features: ClassVar[bool] = True
     classifies: ClassVar[bool] = True
-    founded_on: ClassVar[str] = "colorizer"
+    founded_on: ClassVar[str] = Colorizer.family
     threshold: ClassVar[str] = "probability"
     grid = (1, 1)
 
@@ -157,24 +179,6 @@ class LeaNet(DefectLearner):
     def learning_rate(self) -> float | None:
         """The paper's; VGG has no batch norm, and wants a smaller one."""
         return 1e-5 if self.options.network.startswith("vgg") else 1e-3
-
-    def foundation(self, fit: FitOptions) -> Foundation | None:
-        options = self.options
-        if not options.needs_map:
-            return None
-        own = replace(
-            FitOptions(**{**Colorizer.fit_defaults, "seed": fit.seed, "threads": fit.threads}),
-            epochs=options.color_epochs,
-            patience=options.color_patience,
-            learning_rate=options.color_learning_rate,
-            accelerator=fit.accelerator,
-            devices=fit.devices,
-            strategy=fit.strategy,
-            num_nodes=fit.num_nodes,
-            precision=fit.precision,
-            validation=fit.validation,
-        )
-        return Foundation(self.founded_on, options.colorizer().to_json(), own)
 
     def build_on(self, foundation: DetectorModule) -> None:
         wanted = self.options.colorizer()
@@ -235,6 +239,17 @@ class LeaNet(DefectLearner):
             attention = {point: attention_of(features[point - 1]) for point in self.options.attends}
         attention = {p: m * self.gates[str(p)] if str(p) in self.gates else m for p, m in attention.items()}
         return self.adn(pixels, attention), opinion, attention
+
+    def looks(self, image: Tensor) -> list[Look]:
+        """uint8 [N, H, W, 3] RGB -> what attention does at each of its points, shallow to deep; empty in a setting
+        without."""
+        if not self.options.attends:
+            return []
+        inputs = self.extract(image)
+        _, _, attention = self.classify(inputs)
+        features = self.adn.before_and_after(inputs[:, :3], attention)
+        means = {point: [each.mean(dim=1) for each in features[point - 1]] for point in sorted(attention)}
+        return [Look(point, before, attention[point][:, 0], after) for point, (before, after) in means.items()]
 
     def _shown(self, attention: dict[int, Tensor]) -> Tensor:
         """The attention at the size of the image, [N, H, W]: the mean over the points."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from edgead.errors import DataError
-from edgead.evaluation.ranking import auroc, average_precision, f1_max, roc_curve
+from edgead.evaluation.ranking import auroc, average_precision, f1_at, f1_max, roc_curve
 
 # Few distinct scores, so that ties are the rule.
 labelled = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=60).filter(
@@ -44,6 +44,18 @@ def test_f1_max_is_the_best_of_all_thresholds(rows):
     every = [metrics.f1_score(labels, scores >= candidate, zero_division=0.0) for candidate in np.unique(scores)]
     assert best == pytest.approx(max(every), abs=1e-12)
     assert metrics.f1_score(labels, scores >= threshold) == pytest.approx(best, abs=1e-12)
+
+
+@given(labelled, st.sampled_from([-3, -0.5, 0, 0.5, 1, 3, 4]))
+def test_f1_at_a_threshold_is_scikit_learns(rows, threshold):
+    labels, scores = split(rows)
+    expected = metrics.f1_score(labels, scores >= threshold, zero_division=0.0)
+    assert f1_at(labels, scores, threshold) == pytest.approx(expected, abs=1e-12)
+
+
+def test_f1_without_anomalous_scores_is_not_a_number():
+    assert math.isnan(f1_at([False, False], [0.1, 0.9], 0.5))
+    assert f1_at([True, True], [0.1, 0.9], 0.5) == pytest.approx(2 / 3)
 
 
 @given(labelled)

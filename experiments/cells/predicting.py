@@ -12,7 +12,6 @@ from torch import Tensor
 
 from edgead.training.features import collect
 from edgead.training.models import Answer, DetectorModule
-from edgead.training.models.reconstruction import FeatureReconstruction
 from edgead.training.options import FitOptions
 
 BATCH = 32
@@ -54,7 +53,7 @@ def predictor(
 def answer_of(model: DetectorModule, inputs: Tensor, options: FitOptions) -> Answer:
     """The model's answer to what `collect` gave with the training's choice of features."""
     with torch.no_grad():
-        if isinstance(model, FeatureReconstruction) and options.features != "off":
+        if model.frozen_features and options.features != "off":
             return model.answer(inputs)
         answer: Answer = model(inputs)
         return answer

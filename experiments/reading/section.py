@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgead.errors import DataError
+from edgead.experiments.reading.number import Number, published
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,7 +17,7 @@ else:
     import tomli as tomllib
 
 Kind = TypeVar("Kind")
-_WORDS = {str: "text", int: "a whole number", list: "a list", dict: "a table"}
+_WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 
 
 @dataclass
@@ -52,15 +53,36 @@ class Section:
             raise self.fault(f"there is no {key} {value!r}", f"choose one of {', '.join(known)}")
         return value
 
-    def percent(self, key: str) -> float | None:
-        """A number 0..100, or None where the key is missing."""
+    def percent(self, key: str) -> Number | None:
+        """A number 0..100, or text such as "88.4 ± 4.5 (4)", or None where the key is missing."""
         self._asked.add(key)
         value = self.values.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-            raise self.fault(f"{key} is {value!r}", "make it a number from 0 to 100")
-        return float(value)
+        if type(value) in (int, float) and 0 <= value <= 100:
+            return Number(float(value))
+        try:
+            return published(value)
+        except (ValueError, TypeError) as error:
+            todo = 'make it a number from 0 to 100, or text such as "88.4 ± 4.5" or "88.4 ± 4.5 (4)"'
+            raise self.fault(f"{key} is {value!r}", todo) from error
+
+    def count(self, key: str) -> int | None:
+        """A whole number of at least 1, or None where the key is missing."""
+        if key not in self.values:
+            self._asked.add(key)
+            return None
+        value = self.take(key, int)
+        if value < 1:
+            raise self.fault(f"{key} is {value}", "make it 1 or more")
+        return value
+
+    def seeds(self, key: str) -> tuple[int, ...]:
+        """A list of different whole numbers of at least 0; none where the key is missing."""
+        values = self.take(key, list, [])
+        if not all(type(value) is int and value >= 0 for value in values) or len(set(values)) < len(values):
+            raise self.fault(f"{key} is {values!r}", "make it a list of different whole numbers, such as [0, 1, 2]")
+        return tuple(values)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of text; none where the key is missing."""

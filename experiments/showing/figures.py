@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgead.experiments.config import Experiment
-from edgead.experiments.curves import Point, mean_of
-from edgead.experiments.facts import Fact
-from edgead.experiments.plan import Plan
-from edgead.experiments.runner import Outcome
+from edgead.experiments.cells.curves import Point, mean_of
+from edgead.experiments.cells.plan import Plan
+from edgead.experiments.cells.record import Record
+from edgead.experiments.reading.config import Experiment
+from edgead.experiments.showing.facts import Fact
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Figure:
-    """curves: one for each series. lacking: the paper's categories that the data does not have."""
+    """curves: one for each series. lacking: the paper's categories that the data does not have. records, cells,
+    fast: as a table has them."""
 
     experiment: Experiment
     curves: tuple[Curve, ...]
     lacking: tuple[str, ...]
     facts: tuple[Fact, ...]
+    records: tuple[Record, ...]
+    cells: tuple[int, int]
+    fast: bool
 
     def to_json(self) -> dict[str, Any]:
         """The data of the drawing. Values 0..1, null where there was nothing to measure."""
@@ -50,18 +54,27 @@ class Figure:
             "title": experiment.title,
             "source": dict(vars(experiment.source)),
             "every": experiment.every,
+            "seeds": list(experiment.seeds),
+            "fast": self.fast,
             "curves": [curve.to_json() for curve in self.curves],
             "no_data": list(self.lacking),
             "facts": [fact.to_json() for fact in self.facts],
             "notes": list(experiment.notes),
+            "cells_done": self.cells[0],
+            "cells_planned": self.cells[1],
+            "cells": [record.to_json() for record in self.records],
         }
 
 
-def draw(experiment: Experiment, plan: Plan, outcomes: Sequence[Outcome], facts: Sequence[Fact]) -> Figure:
-    """The figure of an experiment that was run."""
+def draw(
+    experiment: Experiment, plan: Plan, records: Sequence[Record], facts: Sequence[Fact], *, fast: bool = False
+) -> Figure:
+    """The figure of an experiment from the cells that are done; a series of which none is has no curve."""
     curves = []
     for series in experiment.series:
-        points = [outcome.points for outcome in outcomes if outcome.training.series.name == series.name]
-        curves.append(Curve(series.name, series.label, len(points), tuple(mean_of(points))))
+        points = [list(map(Point.from_json, record.points)) for record in records if record.series == series.name]
+        if points:
+            curves.append(Curve(series.name, series.label, len(points), tuple(mean_of(points))))
     lacking = tuple(row.name for row in plan.rows if row.key in plan.lacking)
-    return Figure(experiment, tuple(curves), lacking, tuple(facts))
+    cells = (len(records), len(plan.cells))
+    return Figure(experiment, tuple(curves), lacking, tuple(facts), tuple(records), cells, fast)

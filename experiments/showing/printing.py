@@ -9,26 +9,34 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from edgead.experiments.facts import Fact
-from edgead.experiments.figures import Figure
-from edgead.experiments.tables import Line, Table, count, heading, number
+from edgead.experiments.showing.facts import Fact
+from edgead.experiments.showing.figures import Figure
+from edgead.experiments.showing.layout import (
+    Grid,
+    counted,
+    grids,
+    is_turned,
+    is_wide,
+    shown_columns,
+    shown_lines,
+    shown_means,
+    tried_grid,
+)
+from edgead.experiments.showing.tables import Line, Table, count, heading, number
+from edgead.experiments.showing.words import extent, summarised
 
 
 def as_markdown(table: Table) -> str:
     """The table, what differs from the paper, and the notes."""
     experiment = table.experiment
-    heads = ["", "train", "good", "bad"]
-    for column in experiment.columns:
-        heads += [f"{heading(column)}, paper", "here"]
-    rows = [
-        [line.name, count(line.train), count(line.good), count(line.bad), *_cells(table, line)]
-        for line in (*table.lines, *table.means)
-    ]
     facts = [[fact.series, fact.what, fact.paper, fact.here] for fact in table.facts]
+    tried = tried_grid(table)
     parts = [
         f"# {_plain(experiment.title)}",
-        f"{_plain(experiment.source.paper)}: {_plain(experiment.source.place)}. Percent.",
-        _markdown_table(heads, rows),
+        f"{_plain(experiment.source.paper)}: {_plain(experiment.source.place)}. {summarised(table)}",
+        *filter(None, [extent(table)]),
+        *(_grids_as_markdown(grids(table)) if is_wide(table) else [_as_the_paper(table)]),
+        *(_grids_as_markdown([tried]) if tried else []),
         "## How it was done",
         _markdown_table(["", "", "paper", "here"], facts),
         *(f"- {_plain(note)}" for note in experiment.notes),
@@ -36,11 +44,30 @@ def as_markdown(table: Table) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _as_the_paper(table: Table) -> str:
+    heads = ["", "train", "good", "bad"]
+    for column in table.experiment.columns:
+        heads += [f"{heading(column)}, paper", "here"]
+    rows = [
+        [line.name, count(line.train), count(line.good), count(line.bad), *_cells(table, line)]
+        for line in (*table.lines, *table.means)
+    ]
+    return _markdown_table(heads, rows)
+
+
+def _grids_as_markdown(shown: Sequence[Grid]) -> list[str]:
+    parts = []
+    for grid in shown:
+        parts += [f"## {_plain(grid.title)}", _markdown_table(grid.heads, grid.rows)]
+    return parts
+
+
 def _cells(table: Table, line: Line) -> list[str]:
     """Published and measured, column by column."""
     cells = []
     for column in table.experiment.columns:
-        cells += [number(line.published[column.name]), line.lacking or number(line.measured[column.name])]
+        here = line.lacking or number(line.measured[column.name], counted=counted(table))
+        cells += [number(line.published[column.name]), here]
     return cells
 
 
@@ -56,6 +83,15 @@ def _plain(text: str) -> str:
 
 def show_table(table: Table) -> RenderableType:
     """The table for the terminal, and below it what differs from the paper."""
+    shown = _show_wide(table) if is_wide(table) else _show_as_the_paper(table)
+    measures = "; ".join(dict.fromkeys(heading(column) for column in table.experiment.columns))
+    words = f"{summarised(table)} {extent(table)}" if is_wide(table) else f"{measures}, percent"
+    if not is_wide(table) and (len(table.experiment.seeds) > 1 or table.experiment.folds or extent(table)):
+        words = f"{measures}. {summarised(table)} {extent(table)}"
+    return Group(shown, Text(words.strip(), style="dim"), _facts(table.facts))
+
+
+def _show_as_the_paper(table: Table) -> RichTable:
     experiment = table.experiment
     shown = _empty(experiment.title, "")
     shown.add_column("good\n+ bad", justify="right")
@@ -67,8 +103,28 @@ def show_table(table: Table) -> RenderableType:
     shown.add_section()
     for line in table.means:
         shown.add_row(Text(line.name), "", *_cells(table, line), style="bold")
-    measures = "; ".join(dict.fromkeys(heading(column) for column in experiment.columns))
-    return Group(shown, Text(f"{measures}, percent", style="dim"), _facts(table.facts))
+    return shown
+
+
+def _show_wide(table: Table) -> RichTable:
+    """A line for each column; in it each row, or where there are too many the means alone: what is measured, and below
+    it what is published."""
+    lines = shown_lines(table) if is_turned(table) else shown_means(table)
+    shown = _empty(table.experiment.title, "here, and below it the paper")
+    for line in lines:
+        tested = _tested(line)
+        shown.add_column(f"{line.name}\n{tested}" if tested else line.name, justify="right")
+    for column in shown_columns(table):
+        cells = []
+        for line in lines:
+            cell = Text(number(line.measured[column.name], counted=counted(table)), style="bold")
+            if there := line.published[column.name]:
+                cell.append(f"\n{number(there)}", style="not bold dim")
+            cells.append(cell)
+        shown.add_row(Text(column.name), *cells)
+    if lacking := [line.name for line in table.lines if line.lacking]:
+        shown.caption = f"nothing for {', '.join(lacking)}"
+    return shown
 
 
 def show_figure(figure: Figure) -> RenderableType:
@@ -87,7 +143,7 @@ def show_figure(figure: Figure) -> RenderableType:
                 else ["-", "-"]
             )
         shown.add_row(Text(curve.label), *cells)
-    return Group(shown, _facts(figure.facts))
+    return Group(shown, *([Text(extent(figure), style="dim")] if extent(figure) else []), _facts(figure.facts))
 
 
 def _facts(facts: Sequence[Fact]) -> RichTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import edgead
@@ -11,37 +11,46 @@ from edgead.atomic import write_atomic
 from edgead.evaluation.curves import Axis, Course, curves, span_of
 from edgead.evaluation.markup import Markup, element, join
 from edgead.evaluation.report import page
-from edgead.experiments.config import MEASURES, Experiment
-from edgead.experiments.facts import Fact
-from edgead.experiments.figures import Curve, Figure
-from edgead.experiments.pictures import by_category, row
-from edgead.experiments.runner import Outcome
-from edgead.experiments.tables import Line, Table, count, number
+from edgead.experiments.cells.pictures import Exhibit, by_category, row
+from edgead.experiments.reading.config import MEASURES, Experiment
+from edgead.experiments.showing.facts import Fact
+from edgead.experiments.showing.figures import Curve, Figure
+from edgead.experiments.showing.layout import Grid, counted, grids, is_wide, tried_grid
+from edgead.experiments.showing.tables import Line, Table, count, number
+from edgead.experiments.showing.words import extent, summarised
 
 _IMAGE, _PIXEL, _LOSS = "good", "bad", "soft"  # colours of the style sheet
 
 
-def write_table_report(table: Table, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the report of a table, whole or not at all. Pictures are those of the first series."""
-    first = table.experiment.series[0].name
-    shown = [outcome for outcome in outcomes if outcome.training.series.name == first]
-    _write(path, table.experiment, _filled(table), _facts(table.facts, table.experiment), _gallery(shown))
-
-
-def write_figure_report(figure: Figure, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the report of a figure, whole or not at all, with pictures of each series."""
-    galleries = [
-        _gallery([outcome for outcome in outcomes if outcome.training.series.name == series.name], series.label)
-        for series in figure.experiment.series
+def write_table_report(table: Table, shown: Mapping[str, Sequence[Exhibit]], path: Path) -> None:
+    """Write the report of a table, whole or not at all. shown: pictures, by the label of the series that saw them."""
+    tried = tried_grid(table)
+    parts = [
+        *(map(_grid, grids(table)) if is_wide(table) else [_filled(table)]),
+        *([_grid(tried)] if tried else []),
+        _facts(table.facts, table.experiment),
     ]
-    _write(path, figure.experiment, _panels(figure), _facts(figure.facts, figure.experiment), *galleries)
+    words = f"{summarised(table)} {extent(table)}" if is_wide(table) or tried else extent(table)
+    galleries = [_gallery(exhibits, "") for exhibits in shown.values()]
+    _write(path, table.experiment, words, *parts, *galleries)
 
 
-def _write(path: Path, experiment: Experiment, *parts: Markup) -> None:
+def write_figure_report(figure: Figure, shown: Mapping[str, Sequence[Exhibit]], path: Path) -> None:
+    """Write the report of a figure, whole or not at all. shown: as for a table."""
+    galleries = [_gallery(exhibits, label) for label, exhibits in shown.items()]
+    _write(
+        path, figure.experiment, extent(figure), _panels(figure), _facts(figure.facts, figure.experiment), *galleries
+    )
+
+
+def _write(path: Path, experiment: Experiment, words: str, *parts: Markup) -> None:
+    """words: what has to be said at once."""
     source = experiment.source
-    header = element("header", element("h1", experiment.title), element("p", f"{source.paper}: {source.place}"))
+    said = [element("p", element("strong", words))] if words else []
+    where = element("p", f"{source.paper}: {source.place}")
+    header = element("header", element("h1", experiment.title), where, *said)
     footer = element("footer", f"edgead {edgead.__version__}, experiment {experiment.name}.")
-    style = (importlib.resources.files("edgead.experiments") / "report.css").read_text("utf-8")
+    style = (importlib.resources.files("edgead.experiments.showing") / "report.css").read_text("utf-8")
     html = page(experiment.title, element("main", header, *parts, footer), style)
     write_atomic(path, html.encode("utf-8", "replace"))
 
@@ -64,7 +73,8 @@ def _filled(table: Table) -> Markup:
     rows = [_row(table, line, "lacking" if line.lacking else None) for line in table.lines]
     rows += [_row(table, line, "sum") for line in table.means]
     body = element("table", element("thead", head), element("tbody", *rows), class_="filled")
-    words = "Percent. Means are over the paper's rows, each counting the same. Images: to train, good and bad to test."
+    rules = "Means are over the paper's rows, each counting the same. Images: to train, good and bad to test."
+    words = f"{summarised(table)} {rules}"
     inside = (
         element("h2", "Published and measured"),
         element("div", body, class_="scroll"),
@@ -79,9 +89,23 @@ def _row(table: Table, line: Line, look: str | None) -> Markup:
     for column in table.experiment.columns:
         there, here = line.published[column.name], line.measured[column.name]
         cells.append(element("td", number(there)))
-        cells.append(element("td", line.lacking or number(here), class_="here"))
-        cells.append(element("td", "" if there is None or here is None else f"{here - there:+.1f}".replace("-", "−")))
+        cells.append(element("td", line.lacking or number(here, counted=counted(table)), class_="here"))
+        apart = f"{here.mean - there.mean:+.1f}".replace("-", "−") if there and here else ""
+        cells.append(element("td", apart))
     return element("tr", *cells, class_=look)
+
+
+def _grid(grid: Grid) -> Markup:
+    """Part of a table that is too wide to be shown as in the paper."""
+    head = element(
+        "tr", *(element("th", name, class_=None if place else "text") for place, name in enumerate(grid.heads))
+    )
+    rows = [
+        element("tr", *(element("td", text, class_=None if place else "text") for place, text in enumerate(row)))
+        for row in grid.rows
+    ]
+    body = element("table", element("thead", head), element("tbody", *rows), class_="filled")
+    return element("section", element("h2", grid.title), element("div", body, class_="scroll"), class_="card")
 
 
 def _facts(facts: Sequence[Fact], experiment: Experiment) -> Markup:
@@ -144,9 +168,8 @@ def _line_key(colour: str, words: str) -> Markup:
     return element("span", element("i", class_="line", style=look), words)
 
 
-def _gallery(outcomes: Sequence[Outcome], series: str = "") -> Markup:
+def _gallery(shown: Sequence[Exhibit], series: str) -> Markup:
     """The exhibits of some models, category by category."""
-    shown = [exhibit for outcome in outcomes for exhibit in outcome.exhibits]
     shelves = [
         element("section", element("h3", category), row(exhibits), class_="shelf")
         for category, exhibits in by_category(shown)

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from edgead.data.images import read_mask
 from edgead.data.samples import Sample
 from edgead.errors import TrainingError
 from edgead.evaluation.ranking import auroc
-from edgead.experiments.predicting import BATCH, answer_of
+from edgead.experiments.cells.predicting import BATCH, answer_of
 from edgead.training.features import Inputs, collect
 from edgead.training.models import DetectorModule
 from edgead.training.options import FitOptions
@@ -40,6 +40,11 @@ class Point:
 
     def to_json(self) -> dict[str, float | int | None]:
         return {name: None if math.isnan(value) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Point:
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in document.items()}
+        return cls(**known)
 
 
 class Watch:
