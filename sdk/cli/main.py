@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": "Measure a detector on labelled images, with a report to look at.",
     "import": "Turn a checkpoint of an author's code into a training run.",
     "experiment": "Fill in a paper's table, or draw one of its figures.",
+    "landscape": "Draw the loss around the weights of training runs.",
+    "attention": "Draw what LEA-Net sees in images, before and after attention.",
     "export": "Turn a training run into a bundle.",
     "calibrate": "Add an INT8 graph to a bundle.",
     "build-engine": "Build and verify an engine for a device.",

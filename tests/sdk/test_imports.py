@@ -31,6 +31,8 @@ COMMANDS = (
     "evaluate",
     "import",
     "experiment",
+    "landscape",
+    "attention",
     "export",
     "calibrate",
     "build-engine",
