@@ -101,13 +101,12 @@ def _long(table: Table) -> Grid:
 
 
 def tried_grid(table: Table) -> Grid | None:
-    """What the columns with a best option chose from; None where there are none."""
-    if not table.tried:
-        return None
+    """What the columns with a best option chose from; nothing of those that have not been measured. None where there are none."""
     names = [line.name for line in table.lines if not line.lacking]
     rows = [
         (f"{one.column}, {one.option} {value}", *(number(numbers.get(name), counted=False) for name in names))
         for one in table.tried
+        if any(numbers.get(name) for numbers in one.numbers.values() for name in names)
         for value, numbers in one.numbers.items()
     ]
-    return Grid("Every option that was tried", ("", *names), tuple(rows))
+    return Grid("Every option that was tried", ("", *names), tuple(rows)) if rows else None
