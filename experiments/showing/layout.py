@@ -101,7 +101,7 @@ def _long(table: Table) -> Grid:
 
 
 def tried_grid(table: Table) -> Grid | None:
-    """What the columns with a best option chose from; nothing of those that have not been measured. None where there are none."""
+    """What the columns with a best option chose from; None where none of them has been measured."""
     names = [line.name for line in table.lines if not line.lacking]
     rows = [
         (f"{one.column}, {one.option} {value}", *(number(numbers.get(name), counted=False) for name in names))
