@@ -226,7 +226,7 @@ def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[s
     extremes = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     reached = session.run(entering, {"image": extremes})
     ranges = {name: (values.min(), values.max()) for name, values in zip(entering, reached, strict=True)}
-    return {name: [{"symmetric": True, "rmin": low, "rmax": high}] for name, (low, high) in {**ranges, **cut}.items()}
+    return {name: [{"symmetric": True, "rmin": low, "rmax": high}] for name, (low, high) in {**cut, **ranges}.items()}
 
 
 def _bounds(model: onnx.ModelProto) -> dict[str, tuple[np.float32, np.float32]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgead.data.folders import folders_in
 from edgead.data.images import find_images
 from edgead.data.layout import Dataset, read_dataset, split_validation
-from edgead.data.samples import BAD, Sample, samples_of
+from edgead.data.samples import BAD, GOOD, Sample, samples_of
 from edgead.errors import DataError
 from edgead.training.run import Run
 
@@ -31,6 +31,8 @@ def defects(folder: Path | None) -> tuple[Sample, ...]:
     labelled as such; none where no folder is named."""
     if folder is None:
         return ()
+    if folder.resolve().name.casefold() == GOOD:
+        raise DataError("these are images of good parts", folder, "give those of bad parts")
     if folder.is_dir() and not folders_in(folder):
         return samples_of(folder, find_images(folder), folder.resolve().name, BAD)
     found = tuple(sample for sample in read_dataset(folder).test if sample.anomalous)

@@ -74,7 +74,7 @@ def test_labelled_defects_give_the_reject_threshold(run, parts, fp32_bundle, tmp
     build = [str(path), "--calib-data", str(parts), "--target", "openvino", "--labelled", str(parts)]
     build_engine_command.main(build, standalone_mode=False)
     assert read_bundle(path).manifest.variant("int8").thresholds.image.method == "f1"
-    with pytest.raises(DataError, match="no images of defects"):
+    with pytest.raises(DataError, match="these are images of good parts"):
         export_command.main(
             [str(run), "-o", str(path), "--labelled", str(parts / "train" / "good")], standalone_mode=False
         )
