@@ -63,7 +63,7 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from edgead.data.layout import read_dataset
-from edgead.training import fit as module
+from edgead.training import loop as module
 from edgead.training.fit import fit
 from edgead.training.options import FitOptions
 kept = module.History.on_train_epoch_end
