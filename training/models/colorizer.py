@@ -163,4 +163,6 @@ class Colorizer(DetectorModule):
         with torch.no_grad():
             lightness = srgb_to_lab(seen)[:, :1] / LIGHTEST
             target = srgb_to_lab(wanted)[:, 1:] / (2 * CHROMA) + 0.5
-        return LOSSES[self.options.color_loss](self.unet(lightness).float(), target)
+        shares = self.unet(lightness).float()
+        with torch.autocast(seen.device.type, enabled=False):  # cross-entropy of probabilities refuses to run under it
+            return LOSSES[self.options.color_loss](shares, target)

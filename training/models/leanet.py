@@ -7,7 +7,7 @@ Anomaly Detection Network (ADN) takes that in between its layers and decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ from edgead.training.options import FitOptions
 
 _HALVED = 2 ** len(POINTS)  # how much smaller the features of the last point are
 _CHANNELS = {"map": 1, "four-channels": 4}  # of the ADN's input; three elsewhere
+_OF_UNET = ("unet_width", "unet_blocks", "color_loss", "augmentation")
 _SHARED = ("seed", "threads", "accelerator", "devices", "strategy", "num_nodes", "precision", "validation")
 EXTERNAL = ("none", "map", "four-channels", "attentioned", "direct", *CAANS)
 """How the colour map reaches the classifier, the settings of section 4.1.2: not at all; in place of the image; as its
@@ -88,8 +89,7 @@ class LeaNetOptions(UNetOptions):
 
     def colorizer(self) -> ColorizerOptions:
         """Those of the colorizer; its own map is not smoothed, as it is looked at by a network."""
-        shared = {name: getattr(self, name) for name in ("height", "width", "unet_width", "unet_blocks")}
-        return ColorizerOptions(**shared, color_loss=self.color_loss, augmentation=self.augmentation)
+        return ColorizerOptions(**{name: getattr(self, name) for name in ("height", "width", *_OF_UNET)})
 
     def foundation(self, fit: FitOptions) -> Foundation | None:
         if not self.needs_map:
@@ -192,6 +192,8 @@ class LeaNet(DefectLearner):
             raise TrainingError(
                 f"the colorizer is for {size} pixels, not {own}", "leanet", "train one of the same size"
             )
+        # Its U-Net is the one that this model has from now on, whatever was asked for.
+        self.options = replace(self.options, **{name: getattr(found, name) for name in _OF_UNET})
         self.colorizer = foundation.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> LeaNet:

@@ -97,6 +97,19 @@ def test_without_augmentation_training_sees_the_photograph():
     assert model.training_loss(images) == model.validation_loss(images)
 
 
+@pytest.mark.parametrize("loss", ["l1", "l2", "bce"])
+def test_every_loss_falls_also_in_mixed_precision(loss):
+    model, images = colorizer(color_loss=loss).train(), torch.from_numpy(photographs(4))
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=1e-2), []
+    for _ in range(8):
+        with torch.autocast("cpu", torch.bfloat16):
+            losses.append(model.training_loss(images))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize(
     ("options", "fault"),
     [

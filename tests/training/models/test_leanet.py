@@ -15,7 +15,7 @@ from edgead.training import fit as fit_module
 from edgead.training.fit import fit
 from edgead.training.models import build
 from edgead.training.options import FitOptions
-from edgead.training.run import read_run
+from edgead.training.run import load_model, read_run
 
 SIZE = {"height": 64, "width": 64, "unet_width": 4, "unet_blocks": 0, "color_epochs": 1}
 PLAIN = ("none", "map", "four-channels", "attentioned")
@@ -233,6 +233,15 @@ def test_a_trained_colorizer_is_taken(photos, trained, tmp_path):
     for name, tensor in trained[0].state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], tensor)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["weights"]
+
+
+def test_a_colorizer_of_another_width_is_taken_as_it_is(photos, tmp_path):
+    folder = tmp_path / "colorizer"
+    wide = {"height": 64, "width": 64, "unet_width": 6, "unet_blocks": 1}
+    fit("colorizer", photos[0], folder, model_options=wide, options=FitOptions(epochs=1, threads=1))
+    model = train(*photos, tmp_path / "run", weights=str(folder))
+    assert (model.options.unet_width, model.options.unet_blocks) == (6, 1)
+    torch.testing.assert_close(load_model(tmp_path / "run").state_dict(), model.state_dict())
 
 
 def test_what_is_no_colorizer_of_this_size_is_refused(photos, run, tmp_path):
