@@ -116,12 +116,20 @@ def preview(image: NDArray[np.uint8], side: int = 128) -> bytes:
 def tools() -> dict[str, str]:
     """Versions of what makes a bundle, and the commit of an edgead that runs from a checkout."""
     versions = {name: importlib.metadata.version(name) for name in _TOOLS}
-    return {"edgead": __version__, "python": platform.python_version(), **versions, "commit": _commit()}
+    return {"edgead": __version__, "python": platform.python_version(), **versions, "commit": commit()}
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of an edgead that runs from a checkout, with "+changes" where its files are not those of the commit;
+    "release" elsewhere."""
     source = Path(__file__).resolve().parents[1]
     if not (source / ".git").exists():
         return "release"
-    answer = subprocess.run(["git", "-C", source, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+    head = _git(source, "rev-parse", "HEAD")
+    changed = _git(source, "status", "--porcelain", "--", "*.py", "*.toml", "*.cpp", "*.h", "*.cu")
+    return f"{head}+changes" if head and changed else head or "unknown"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()

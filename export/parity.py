@@ -13,12 +13,14 @@ from torch import nn
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError, GateRefused
+from edgead.export.graph import OUTPUTS
 
 TOLERANCE = 1e-4
 """The largest difference allowed, as a share of the largest value of the output on the same images."""
 RUNTIME_TOLERANCE = 0.1
-"""The mean difference allowed between two runtimes' maps of one graph, as a share of how much the map varies. INT8 that
-is rounded the other way at a tie makes a hundredth of it; a kernel that is wrong, as much as the map varies."""
+"""The mean difference allowed between two runtimes' answers to one graph, as a share of their scale. INT8 that rounds the
+other way at a tie makes a hundredth of it; a kernel that is wrong, as much as the answers vary."""
+_LEAST = 1e-3  # a map's scale, as a share of its largest value, where it hardly varies
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Parity:
 
 
 def check_parity(model: nn.Module, graph: bytes, images: NDArray[np.uint8], *, tolerance: float = TOLERANCE) -> Parity:
-    """Run both on uint8 [N, H, W, 3]. Raises ExportError above the tolerance."""
+    """Run both on uint8 [N, H, W, 3] and compare every output. Raises ExportError above the tolerance."""
     differences: dict[str, float] = {}
     with OnnxRuntimeEngine(graph, max_batch=len(images)) as engine, torch.no_grad():
         exported = engine.infer(images)
-        anomaly_map, score = model.eval().cpu()(torch.from_numpy(images))[:2]
-    for name, trained in (("anomaly_map", anomaly_map.numpy()), ("score", score.numpy())):
+        answers = [answer for answer in model.eval().cpu()(torch.from_numpy(images)) if answer is not None]
+    for name, trained in zip(getattr(model, "outputs", OUTPUTS), (answer.numpy() for answer in answers), strict=True):
         scale = max(float(np.abs(trained).max()), float(np.finfo(np.float32).tiny))
         differences[name] = float(np.abs(trained - exported[name]).max()) / scale
         if not differences[name] <= tolerance:
@@ -46,21 +48,23 @@ def check_parity(model: nn.Module, graph: bytes, images: NDArray[np.uint8], *, t
     return Parity(differences["anomaly_map"], differences["score"], len(images))
 
 
-def check_runtime(engine: Engine, graph: bytes, images: NDArray[np.uint8]) -> float:
+def check_runtime(engine: Engine, graph: bytes, images: NDArray[np.uint8], score_scale: float) -> dict[str, float]:
     """Hold an engine that is running against ONNX Runtime on the same graph, of any precision, on uint8 [N, H, W, 3].
 
     Precision costs digits on every runtime alike, and is the gate's affair; a runtime that alone is far off computes
     something else. Labels need not show it: a map may be wrong everywhere and still higher on bad parts.
 
-    Returns the mean difference of the maps as a share of their standard deviation. Raises GateRefused above the
-    tolerance.
+    score_scale: between which raw scores verdicts lie; a map's scale is its standard deviation over images and places.
+    Returns the mean difference of every output as a share of its scale. Raises GateRefused above the tolerance.
     """
     with OnnxRuntimeEngine(graph, max_batch=len(images)) as reference:
-        expected = reference.infer(images)["anomaly_map"].astype(np.float64)
-    found = engine.infer(images)["anomaly_map"]
-    spread = max(float(expected.std()), float(np.finfo(np.float32).eps) * float(np.abs(expected).max()), 1e-30)
-    difference = float(np.abs(found - expected).mean()) / spread
-    if not difference <= RUNTIME_TOLERANCE:
-        what = f"the same graph gives another map than on ONNX Runtime, by {difference:.0%} of what the map varies"
-        raise GateRefused(f"refused: {what}", engine.name, "use another precision, and report it with the bundle")
-    return difference
+        expected = reference.infer(images)
+    found, shares = engine.infer(images), {}
+    for name, values in expected.items():
+        wanted = values.astype(np.float64)
+        varying = max(float(wanted.std()), _LEAST * float(np.abs(wanted).max()), float(np.finfo(np.float32).tiny))
+        shares[name] = float(np.abs(found[name] - wanted).mean()) / (score_scale if name == "score" else varying)
+        if not shares[name] <= RUNTIME_TOLERANCE:
+            what = f"the same graph gives another {name} than on ONNX Runtime, by {shares[name]:.0%} of its scale"
+            raise GateRefused(f"refused: {what}", engine.name, "use another precision, and report it with the bundle")
+    return shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,6 +59,8 @@ def fit(
     torch.manual_seed(options.seed)
     model = build(family, dict(model_options or {}))
     foundation = model.options.foundation(options)
+    if model.founded_on and not foundation and weights != "none":
+        raise TrainingError(f"with these options {family} has no {model.founded_on}", weights, "leave it out")
     digest = model.load_backbone(weights, progress) if weights != "none" and not model.founded_on else ""
     train, validation = split_validation(samples, options.validation, options.seed)
     bad, bad_validation = _split_defects(model, defects, options)
@@ -110,6 +113,10 @@ def _split_defects(
     if not defects:
         what = f"{model.family} learns to tell bad parts from good ones, and there are no images of bad parts"
         raise TrainingError(what, "training", "give some with --defects, or use a detector that needs none")
+    kinds = Counter(sample.category for sample in defects)
+    if lonely := [kind for kind, count in kinds.items() if count < 2]:
+        todo = "give at least 2: one to learn from, one to validate on"
+        raise TrainingError(f"a single image of a bad part of {lonely[0]}", "training", todo)
     return split_validation(defects, options.validation, options.seed)
 
 

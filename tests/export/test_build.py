@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from edgead.bundle import read_bundle
 from edgead.calibration import quantize as quantizer
 from edgead.data.layout import read_dataset
+from edgead.data.loading import load_images
 from edgead.engines import openvino
 from edgead.engines.cache import cache_folder
+from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.engines.openvino import OpenVinoEngine
 from edgead.errors import EngineError, EngineUnavailable, GateRefused
+from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.export import build as module
-from edgead.export.build import BuildOptions, build_engine
+from edgead.export.build import BuildOptions, build_engine, usual_threshold
+from edgead.export.graph import to_graph
+from edgead.export.parity import check_runtime
 from edgead.loading import load
+from edgead.training.models import build
 
 
 @pytest.fixture
@@ -102,9 +111,55 @@ def test_a_runtime_that_computes_something_else_is_caught(bundle, parts, monkeyp
         return compiled(model.SerializeToString())
 
     monkeypatch.setattr(openvino, "compile_graph", other)
-    with pytest.raises(GateRefused, match="another map than on ONNX Runtime"):
+    with pytest.raises(GateRefused, match="another anomaly_map than on ONNX Runtime"):
         build_engine(bundle, read_dataset(parts), BuildOptions(precision="fp32", target="openvino"))
     assert (bundle.read_bytes(), cached()) == before
+
+
+@pytest.mark.parametrize("broken", ["score", "anomaly_map"])
+def test_every_output_is_held_against_the_reference(fp32_bundle, parts, broken):
+    """With nothing in it that a person could tell: a score of half its size, or a map that is shifted by a pixel."""
+
+    class Other(OnnxRuntimeEngine):
+        def _infer(self, image):
+            answers = super()._infer(image)
+            spoilt = answers[broken] / 2 if broken == "score" else np.roll(answers[broken], 8, axis=1)
+            return {**answers, broken: spoilt}
+
+    graph, images = read_bundle(fp32_bundle).graph("fp32"), load_images(read_dataset(parts).test, 64, 64)[:8]
+    scale = float(np.ptp(read_bundle(fp32_bundle).manifest.variant("fp32").score_range))
+    with OnnxRuntimeEngine(graph, max_batch=8) as right:
+        assert max(check_runtime(right, graph, images, scale).values()) == 0
+    with Other(graph, max_batch=8) as wrong, pytest.raises(GateRefused, match=f"another {broken} than"):
+        check_runtime(wrong, graph, images, scale)
+
+
+def test_a_map_that_hardly_varies_is_no_fault(small, parts):
+    """A plain classifier gives its score at every place: one image has a map without any spread."""
+    torch.manual_seed(0)
+    graph = to_graph(build("leanet", {**small["leanet"], "external": "none"}).eval(), 64, 64, 1)
+    images = load_images(read_dataset(parts).test, 64, 64)
+    with OpenVinoEngine(openvino.compile_graph(graph), max_batch=1) as engine:
+        for image in images[:6]:
+            assert check_runtime(engine, graph, image[None], 1.0)["anomaly_map"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("image", "warn", "usual"),
+    [
+        (("tail", {}), ("tail", {}), "tail"),
+        (("quantile+margin", {"no_tail": "too few"}), ("tail", {}), "tail"),
+        (("quantile+margin", {}), ("quantile", {}), "quantile"),
+        (("f1", {}), ("quantile", {}), "quantile"),
+        (("f1", {}), ("tail", {}), "tail"),
+        (("probability", {}), ("tail", {}), "probability"),
+    ],
+)
+def test_thresholds_are_found_again_as_they_were(fp32_bundle, image, warn, usual):
+    manifest = read_bundle(fp32_bundle).manifest
+    found = Thresholds(Threshold(2.0, *image), Threshold(1.0, *warn), Threshold(1.0, "tail", {}))
+    variant = replace(manifest.variant("fp32"), thresholds=found)
+    assert usual_threshold(replace(manifest, variants={"fp32": variant})) == usual
 
 
 def test_thresholds_are_refitted_for_the_engine(bundle, parts):

@@ -74,4 +74,8 @@ def test_verdicts_are_the_same_everywhere(leaves, tmp_path, capsys):
         if precision == "fp32":
             np.testing.assert_allclose(scores, trained, atol=2e-4)
     assert changed["fp32"].size == 0
-    assert changed["int8"].size <= 2, [(dataset.test[i].name, trained[i]) for i in changed["int8"]]
+    # INT8 may move what stands on the threshold, and nothing else.
+    assert (np.abs(trained[changed["int8"]] - 0.5) < 0.1).all(), [
+        (dataset.test[i].name, trained[i]) for i in changed["int8"]
+    ]
+    assert changed["int8"].size <= 2

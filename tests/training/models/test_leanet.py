@@ -258,3 +258,18 @@ def test_it_needs_bad_parts(photos, tmp_path):
     with pytest.raises(TrainingError, match="no images of bad parts"):
         train(photos[0], [], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(TrainingError, match="a single image of a bad part"):
+        train(*photos[:1], photos[1][:1], tmp_path / "run")
+
+
+def test_a_plain_classifier_takes_no_colorizer(photos, trained, tmp_path):
+    with pytest.raises(TrainingError, match="has no colorizer"):
+        fit(
+            "leanet",
+            photos[0],
+            tmp_path / "run",
+            model_options={**SIZE, "external": "none"},
+            defects=photos[1],
+            weights=str(trained[1] / "colorizer"),
+        )
+    assert not (tmp_path / "run").exists()
