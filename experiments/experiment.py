@@ -70,8 +70,9 @@ class Job:
         return [cell for cell in every if any(fnmatchcase(cell.name, pattern) for pattern in self.work.only)]
 
     def states(self) -> list[tuple[str, str]]:
-        """Every cell's name, and whether it is done, not done, or done with other options or images ("other")."""
-        return [(cell.name, self._state(cell)) for cell in self._every]
+        """The name of every cell, or of those that were asked for, and whether it is done, not done, or done with other
+        options or images ("other")."""
+        return [(cell.name, self._state(cell)) for cell in (self.chosen if self.work.only else self._every)]
 
     def _state(self, cell: AnyCell) -> str:
         try:
@@ -81,12 +82,12 @@ class Job:
 
     def do(self, processes: Processes = ALONE) -> None:
         """Do what this process has to. Cells that are done stay as they are. Raises, before anything is trained,
-        TrainingError where one was done with other options or images."""
+        TrainingError where one of them all, which the table will be of, was done with other options or images."""
         mine = processes.share(self.chosen)
-        for cell in mine:
+        for cell in self._every:
             self.runner.done(cell)
         for cell in mine:
-            self.runner.do(cell)
+            self.runner.do(cell, processes.threads)
 
     def missing(self, processes: Processes) -> list[str]:
         """The names of the cells of a process that are not done."""

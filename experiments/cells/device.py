@@ -33,7 +33,8 @@ def processor_name() -> str:
 
 @cache
 def commit() -> str:
-    """That of an edgead that runs from a checkout, or "release"."""
-    from edgead.export.package import tools  # loads the exporters, which no finished table needs
+    """That of an edgead that runs from a checkout, with "+changes" where files differ from it; else "release". It is
+    looked up once, since the checkout may change while this process goes on as it began."""
+    from edgead.export import package  # loads the exporters, which no finished table needs
 
-    return tools()["commit"]
+    return package.commit()

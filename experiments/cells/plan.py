@@ -27,8 +27,8 @@ LEFT_OUT = "left out"
 
 @dataclass(frozen=True)
 class Plan:
-    """cells: in order, those of the first seed first. rows: those of the paper, and behind them one for each category
-    that the paper lacks. lacking: why a row stays empty. images: (to train, good to test, bad to test) for each row
+    """cells: in order, those of the first seed first. rows: those of the file, and behind them one for each category
+    that it lacks. lacking: why a row stays empty. images: (to train, good to test, bad to test) for each row
     that has some, as the first seed draws them; in a cross-validation all train and test by turns, and the first is
     None."""
 
@@ -104,7 +104,7 @@ def _folds(experiment: Experiment, data: Path) -> Plan:
     _check_names(whole)
     there = {_plain(category): category for category in whole.categories}
     category_of = {row.key: there.get(_plain(row.category or row.key), "") for row in experiment.rows}
-    own = [Row(name, f"{name} (not in the paper)") for name in whole.categories if name not in category_of.values()]
+    own = [_own(name) for name in whole.categories if name not in category_of.values()]
     category_of |= {row.key: row.key for row in own}
     lacking = {key: NO_DATA for key, category in category_of.items() if not category}
     lacking |= dict.fromkeys(experiment.left_out, LEFT_OUT)
@@ -131,10 +131,15 @@ def _rows(experiment: Experiment, dataset: Dataset) -> tuple[dict[str, str], tup
     _check_names(dataset)
     by_name = {_plain(row.key): row.key for row in experiment.rows}
     row_of = {category: by_name.get(_plain(category), category) for category in dataset.categories}
-    own = [Row(category, f"{category} (not in the paper)") for category, row in row_of.items() if row == category]
+    own = [_own(category) for category, row in row_of.items() if row == category]
     rows = (*experiment.rows, *(row for row in own if row.key not in by_name.values()))
     lacking = {row.key: NO_DATA for row in rows if row.key not in row_of.values()}
     return row_of, rows, lacking | dict.fromkeys(experiment.left_out, LEFT_OUT)
+
+
+def _own(category: str) -> Row:
+    """The row of a category that the file does not have."""
+    return Row(category, f"{category} (not in the paper)", own=True)
 
 
 def _without_left_out(experiment: Experiment, dataset: Dataset) -> Dataset:

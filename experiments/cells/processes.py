@@ -6,6 +6,7 @@ trains alone, so what torchrun says of ranks is taken out of the environment bef
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -39,11 +40,12 @@ One = TypeVar("One", bound=Grouped)
 
 @dataclass(frozen=True)
 class Processes:
-    """rank: which of `size` processes this is, from 0. local: which on its machine."""
+    """rank: which of `size` processes this is, from 0. local: which of the `local_size` on its machine."""
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    local_size: int = 1
 
     @classmethod
     def taken_from(cls, environment: MutableMapping[str, str]) -> Processes:
@@ -65,6 +67,11 @@ class Processes:
         """Whether this is the one that tells the results."""
         return self.rank == 0
 
+    @property
+    def threads(self) -> int:
+        """Its share of the machine's cores; 0, for all of them, where it has the machine alone."""
+        return 0 if self.local_size <= 1 else max(1, (os.cpu_count() or 1) // self.local_size)
+
     def take_gpu(self, environment: MutableMapping[str, str], count: Callable[[], int]) -> None:
         """Leave the process one GPU to see, its own, where there are any. count: how many it could see; asked only
         where several processes share a machine."""
@@ -80,7 +87,7 @@ class Processes:
 
 
 ALONE = Processes()
-_DEFAULTS = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+_DEFAULTS = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager

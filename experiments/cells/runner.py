@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edgead.experiments.cells.cell import AnyCell, BaseCell, Cell
 from edgead.experiments.cells.curves import Watch
 from edgead.experiments.cells.device import commit, device_name
 from edgead.experiments.cells.kept_pictures import keep
+from edgead.experiments.cells.lock import held
 from edgead.experiments.cells.pictures import exhibits
 from edgead.experiments.cells.predicting import BATCH, predictor
 from edgead.experiments.cells.record import Record, read_record, same_work
@@ -53,15 +54,21 @@ class Runner:
         record = read_record(folder)
         return record and same_work(record, self.works.of(cell), folder)
 
-    def do(self, cell: AnyCell) -> Record:
+    def do(self, cell: AnyCell, threads: int = 0) -> Record:
         """Train and measure a cell, and what has to be trained before it, unless that is done. A training that was
-        interrupted goes on. Raises what `fit` and `evaluate` do."""
-        return self.done(cell) or self._do(cell)
-
-    def _do(self, cell: AnyCell) -> Record:
+        interrupted goes on. threads: where the options leave them open; 0 for all cores. Raises what `fit` and
+        `evaluate` do, and TrainingError where another process is doing the cell."""
+        if record := self.done(cell):
+            return record
         if isinstance(cell, Cell) and cell.base:
-            self.do(cell.base)
-        folder, options = self.output / cell.name, cell.fit
+            self.do(cell.base, threads)
+        with held(self.output / cell.name):
+            return self.done(cell) or self._do(cell, threads)
+
+    def _do(self, cell: AnyCell, threads: int) -> Record:
+        made_by = commit()  # before the training, which may take longer than the checkout stays as it is
+        folder = self.output / cell.name
+        options = replace(cell.fit, threads=cell.fit.threads or _begun_with(folder / "run", threads))
         every = 0 if isinstance(cell, BaseCell) else self.works.every
         watch = Watch(folder / "curve.json", cell.dataset.test, options, every) if every else None
         begun, start = (folder / "run").exists(), time.perf_counter()
@@ -77,7 +84,7 @@ class Runner:
             **cell.place,
             work=self.works.of(cell),
             edgead=__version__,
-            commit=commit(),
+            commit=made_by,
             device=device_name(options),
             threads=torch.get_num_threads(),
             training=None if begun else round(trained - start, 3),
@@ -141,6 +148,11 @@ class Runner:
             (name,) = found
             found[name] = {**found[name], F1: _known(f1_at(evaluation.labels, evaluation.scores, _PROBABILITY))}
         return found
+
+
+def _begun_with(run: Path, threads: int) -> int:
+    """The threads of a training that goes on, which ends as if it had never stopped; else as many as are given."""
+    return int(read_run(run).fit["threads"]) if (run / "run.json").exists() else threads
 
 
 def _known(value: float) -> float | None:

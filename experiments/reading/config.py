@@ -122,8 +122,8 @@ class Column:
 @dataclass(frozen=True)
 class Row:
     """A line of the table. key: the category's folder, or what the paper calls these normal classes. published: by
-    column. Of folds: category, the folder's name, where several rows have the same one; good, bad, how many images of
-    each kind take part, None for all."""
+    column. own: whether the paper does not have it. Of folds: category, the folder's name, where several rows have the
+    same one; good, bad, how many images of each kind take part, None for all."""
 
     key: str
     name: str
@@ -132,6 +132,7 @@ class Row:
     category: str = ""
     good: int | None = None
     bad: int | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,11 @@ class Experiment:
     def one_class(self) -> bool:
         """Whether its rows are choices of normal classes, and not categories."""
         return self.series[0].protocol == ONE_CLASS
+
+    @property
+    def of_paper(self) -> tuple[Row, ...]:
+        """The rows that the paper has."""
+        return tuple(row for row in self.rows if not row.own)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from edgead.experiments.reading.section import Section, read_toml
 from edgead.experiments.reading.settings import has, typed
 from edgead.training.models import FAMILIES
 from edgead.training.models import family as family_class
+from edgead.training.models.base import DefectLearner
 from edgead.training.options import FitOptions
 
 _ALONE = {ONE_CLASS: "one-class", FOLDS: "folds"}
@@ -100,6 +101,10 @@ def _one_series(name: str, table: Section, family: str, options: Mapping[str, An
     where, kind = f"{table.path}, {table.name}", family_class(found).Options
     best_of = _best_of(table.table("best_of"), kind, f"{where}, best_of") if "best_of" in table.values else None
     table.close()
+    if protocol == FOLDS and not _classifies(found):
+        able = ", ".join(name for name in FAMILIES if _classifies(name))
+        what = f"protocol is 'folds', and {found} does not learn to tell bad parts from good ones"
+        raise table.fault(what, f"choose another protocol, or a family that does: {able}")
     if "seed" in fit:
         raise table.fault("a training has a seed of its own", "write seeds = [0, 1, 2] at the top of the file")
     series = Series(
@@ -116,6 +121,11 @@ def _one_series(name: str, table: Section, family: str, options: Mapping[str, An
     except EdgeadError as error:
         raise type(error)(error.what, where, error.todo) from error
     return series
+
+
+def _classifies(name: str) -> bool:
+    kind = family_class(name)
+    return issubclass(kind, DefectLearner) and kind.classifies
 
 
 def _best_of(table: Section, kind: type[Any], where: str) -> BestOf:
@@ -142,11 +152,14 @@ def _row(key: str, table: Section, experiment: Experiment, columns: tuple[Column
         raise table.fault("no class is normal", "name some in normal")
     category = table.take("category", str, "") if experiment.cross_validated else ""
     good, bad = (table.count(kind) if experiment.cross_validated else None for kind in ("good", "bad"))
+    own = table.take("own", bool, False)
     numbers = table.table("published")
     found = {column.name: number for column in columns if (number := numbers.percent(column.name)) is not None}
     numbers.close()
-    row = Row(key, table.take("name", str, key), tuple(normal), found, category, good, bad)
+    row = Row(key, table.take("name", str, key), tuple(normal), found, category, good, bad, own)
     table.close()
+    if own and found:
+        raise table.fault("own is true, and there are published numbers", "leave out one of them")
     return row
 
 

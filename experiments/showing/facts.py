@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,7 +59,7 @@ def facts(meant: Experiment, done: Experiment, records: Sequence[Record], weight
             *(_epochs(meant, done, reference, series, mine) if mine else ()),
             ("seeds" if len(done.seeds) > 1 else "seed", *_seeds(meant, done)),
             *_options(reference, series),
-            *_tried(reference, series),
+            *_tried(reference, series, mine),
         )
         found += [Fact(series.label, *line) for line in lines]
     return [*_merged(found, shown), *(Fact("", *line) for line in _extent(meant, done, cut))]
@@ -121,22 +122,35 @@ def _extent(meant: Experiment, done: Experiment, cut: Cut) -> Iterator[_Line]:
     """What was left out."""
     if done.left_out:
         kept = [row.name for row in done.rows if row.key not in done.left_out]
-        yield "rows", f"all {len(meant.rows)}", ", ".join(kept), True
+        yield "rows", f"all {len(meant.of_paper)}", ", ".join(kept), True
     for what, most in (("images to train at most", cut.train), ("images to test at most", cut.test)):
         if most is not None:
             yield what, "all", str(most), True
 
 
-def _tried(reference: Series, series: Series) -> Iterator[_Line]:
+def _tried(reference: Series, series: Series, records: Sequence[Record]) -> Iterator[_Line]:
     """A best option is one of several, and has been chosen by the images that test it."""
     if reference.best_of is None:
         return
-    values = ", ".join(map(str, reference.best_of.values))
-    there = f"the best of {values} on the test images"
+    option, every = reference.best_of.option, [str(value) for value in reference.best_of.values]
     if series.best_of is None:
-        yield reference.best_of.option, there, str(series.model_options()[reference.best_of.option]), True
+        here = [str(series.model_options()[option])]
     else:
-        yield reference.best_of.option, there, there, False
+        rivals = _rivals(records)
+        here = [value for value in every if value in rivals or not records]
+    yield option, _best_of(every), _best_of(here), here != every
+
+
+def _best_of(values: Sequence[str]) -> str:
+    return f"the best of {', '.join(values)} on the test images" if len(values) > 1 else values[0]
+
+
+def _rivals(records: Sequence[Record]) -> set[str]:
+    """The values that a best one was chosen from: in each row those with the most cells done."""
+    rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        rows[record.row][record.tried] += 1
+    return {value for done in rows.values() for value, count in done.items() if count == max(done.values())}
 
 
 def _options(reference: Series, series: Series) -> Iterator[_Line]:

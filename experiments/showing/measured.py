@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgead.experiments.cells.cell import Cell
 from edgead.experiments.cells.record import Record
@@ -23,7 +23,7 @@ class Done:
 @dataclass(frozen=True)
 class Values:
     """One row of one column: what each seed gave, percent; in a cross-validation a value for each fold. best: the value
-    of the option that was tried."""
+    of the option that was tried, or ""."""
 
     by_seed: Mapping[int, Sequence[float]]
     best: str = ""
@@ -63,8 +63,12 @@ def collect(column: Column, done: Sequence[Done]) -> dict[str, dict[str, Values]
 
 
 def best(variants: Mapping[str, Values]) -> Values:
-    """Those with the highest mean, the first of several."""
-    return max(variants.values(), key=lambda values: values.mean)
+    """Of those with the most values the highest mean, the first of several: fewer folds are another test. Where one
+    alone has as many, nothing was chosen, and its `best` is ""."""
+    most = max(len(values.every) for values in variants.values())
+    rivals = [values for values in variants.values() if len(values.every) == most]
+    found = max(rivals, key=lambda values: values.mean)
+    return found if len(rivals) > 1 else replace(found, best="")
 
 
 def number_of(values: Values, experiment: Experiment) -> Number:

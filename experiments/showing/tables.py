@@ -38,9 +38,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """lines: the paper's rows, then those that it does not have. means: over the paper's rows, all of them or,
-    where some lack data, those that have it. tried: what columns chose from. records: of every cell that is done, and
-    of what was trained before them; cells: how many there are to do. fast: whether it is a fast run."""
+    """lines: the rows of the file, then those of the data that it does not have. means: over the paper's rows, all of
+    them or, where some lack data, those that have it. tried: what columns chose from. records: of every cell that is
+    done, and of what was trained before them; cells: how many there are to do. fast: whether it is a fast run."""
 
     experiment: Experiment
     lines: tuple[Line, ...]
@@ -143,7 +143,7 @@ def _means(
 ) -> tuple[Line, ...]:
     """The mean that the paper states; and where rows lack data, the mean of the others, both there and here. Rows that
     the paper does not have count in neither."""
-    columns, count = experiment.columns, len(experiment.rows)
+    columns = experiment.columns
     keys = {id(line): row.key for row, line in zip(plan.rows, lines, strict=True)}
 
     def measured(over: Sequence[Line]) -> dict[str, Number | None]:
@@ -153,7 +153,9 @@ def _means(
         }
 
     nothing: dict[str, Number | None] = {column.name: None for column in columns}
-    of_paper, own = lines[:count], [line for line in lines[count:] if not line.lacking]
+    ours = {row.key for row in plan.rows if row.own}
+    of_paper = [line for line in lines if keys[id(line)] not in ours]
+    own = [line for line in lines if keys[id(line)] in ours and not line.lacking]
     there = [line for line in of_paper if not line.lacking]
     whole = len(there) == len(of_paper)
     stated = {column.name: column.mean for column in columns}

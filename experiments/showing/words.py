@@ -15,9 +15,12 @@ def summarised(table: Table) -> str:
         parts.append(f"Mean ± sample standard deviation over {over}.")
     elif seeds > 1:
         parts.append("Mean ± sample standard deviation over (so many) seeds.")
-    if table.tried:
-        options = dict.fromkeys(one.option for one in table.tried)
-        parts.append(f"In parentheses the best {' or '.join(options)}.")
+    options = " or ".join(dict.fromkeys(one.option for one in table.tried))
+    lines = (*table.lines, *table.means)
+    if options and any(number and number.best for line in lines for number in line.measured.values()):
+        parts.append(f"In parentheses the best {options} of those that were tried.")
+    elif options and any(number and number.best for line in lines for number in line.published.values()):
+        parts.append(f"In parentheses the paper's best {options}.")
     return " ".join(parts)
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from edgead.errors import TrainingError
+from edgead.experiments.cells import device
+from edgead.experiments.cells.lock import held
+from edgead.experiments.cells.processes import Processes
 from edgead.experiments.experiment import Work, prepare, run_experiment
 from edgead.experiments.reading.number import Number
 from edgead.experiments.reading.overrides import Overrides
@@ -79,7 +85,7 @@ def test_every_training_has_a_folder_with_what_came_out(seeded):
     assert record["images"] == {"train": 6, "validation": 2, "defects": 0, "test": 8}
     assert (record["epochs"], record["best_epoch"], record["threads"]) == (2, 1, 1)
     assert record["training"] > 0 and record["measuring"] > 0 and record["device"]
-    assert record["commit"] == "release" or len(record["commit"]) == 40
+    assert record["commit"] == "release" or len(record["commit"].removesuffix("+changes")) == 40
     run = json.loads((output / "own-screw-seed1" / "run" / "run.json").read_text())
     assert run["fit"]["seed"] == 1 and run["options"]["amplified"] is False
 
@@ -154,6 +160,68 @@ def test_cells_of_other_work_are_refused_before_anything_is_trained(seeded, path
     assert before == {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
 
 
+def test_a_cell_that_this_call_would_not_do_is_refused_as_well(seeded, path, two, tmp_path):
+    """The table is of all cells, so it could not be written when the training has ended."""
+    output = tmp_path / "out"
+    shutil.copytree(seeded[1] / "own-bottle-seed0", output / "own-bottle-seed0")
+    work = Work(only=("own-screw-seed0",), overrides=Overrides(epochs=3))
+    with pytest.raises(TrainingError, match=r"other options or images \(fit.epochs\)") as caught:
+        run_experiment(path, two, output, work)
+    assert "own-bottle-seed0" in str(caught.value)
+    assert [folder.name for folder in output.iterdir()] == ["own-bottle-seed0"]
+
+
+def test_threads_are_those_of_the_processes_unless_they_are_given(path, two, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    file = tmp_path / "open.toml"
+    file.write_text(path.read_text().replace("threads = 1\n", ""))
+    shared = Processes(0, 4, 0, 4)  # 2 of 8 cores
+    output, only = tmp_path / "out", ("own-screw-seed0",)
+    opened, given = prepare(file, two, output, Work(only=only)), prepare(path, two, tmp_path / "given", Work(only=only))
+    before = torch.get_num_threads()
+    try:
+        opened.do(shared)
+        given.do(shared)
+    finally:
+        torch.set_num_threads(before)
+    threads = [
+        json.loads((job.runner.output / only[0] / "result.json").read_text())["threads"] for job in (opened, given)
+    ]
+    assert threads == [2, 1]
+    (cell,) = opened.chosen
+    assert opened.runner.works.of(cell) == given.runner.works.of(given.chosen[0])
+    # One that was interrupted goes on with as many, whatever there is now.
+    run = output / cell.name / "run" / "run.json"
+    (output / cell.name / "result.json").unlink()
+    run.write_text(json.dumps({**json.loads(run.read_text()), "result": {}}))
+    try:
+        prepare(file, two, output, Work(only=only)).do()
+    finally:
+        torch.set_num_threads(before)
+    document = json.loads((output / cell.name / "result.json").read_text())
+    assert document["threads"] == 2 and document["training"] is None
+
+
+def test_a_cell_that_another_process_is_doing_is_not_done_twice(path, two, tmp_path):
+    work, output = Work(only=("own-screw-seed0",)), tmp_path / "out"
+    with held(output / "own-screw-seed0"), pytest.raises(TrainingError, match="another process") as caught:
+        run_experiment(path, two, output, work)
+    assert "own-screw-seed0" in str(caught.value) and not output.exists()
+    run_experiment(path, two, output, work)
+    assert {file.name for file in (output / "own-screw-seed0").iterdir()} == {"run", "result.json"}
+
+
+def test_the_commit_is_that_of_the_beginning(path, two, tmp_path, monkeypatch):
+    """Somebody commits while the first cell trains."""
+    head = ["a" * 40]
+    monkeypatch.setattr("edgead.export.package.commit", lambda: head[0])
+    monkeypatch.setattr("edgead.experiments.cells.runner.commit", cache(device.commit.__wrapped__))
+    job = prepare(path, two, tmp_path / "out", Work(only=("own-*-seed0",)))
+    job = replace(job, runner=replace(job.runner, progress=lambda *_: head.__setitem__(0, "b" * 40)))
+    job.do()
+    assert head == ["b" * 40] and [record.commit for record in job.write().records] == ["a" * 40] * 2
+
+
 def test_other_threads_are_no_other_work(seeded, path, two, tmp_path):
     output = shutil.copytree(seeded[1], tmp_path / "out")
     again = run_experiment(path, two, output, Work(overrides=Overrides(changes={"threads": "2"})))
@@ -180,10 +248,12 @@ def test_any_part_of_the_grid_is_done(seeded, path, two, tmp_path):
     output = tmp_path / "out"
     job = prepare(path, two, output, Work(only=("own-*-seed0", "all-seed1")))
     assert [cell.name for cell in job.chosen] == ["own-bottle-seed0", "own-screw-seed0", "all-seed1"]
-    assert job.states() == [(name, "to do") for name in CELLS] and not output.exists()
+    assert job.states() == [(cell.name, "to do") for cell in job.chosen] and not output.exists()
     job.do()
     table = job.write()
-    assert table.cells == (3, 6) and [state for _, state in job.states()].count("done") == 3
+    assert table.cells == (3, 6) and [state for _, state in job.states()] == ["done"] * 3
+    whole = prepare(path, two, output, Work()).states()
+    assert [name for name, _ in whole] == CELLS and [state for _, state in whole].count("done") == 3
     assert table.lines[0].measured["own"] == Number(auroc(seeded[1], "own-bottle-seed0", "bottle"), planned=2)
     markdown = (output / "table.md").read_text()
     assert "3 of 6 cells are done." in markdown and "[1 of 2]" in markdown
@@ -223,6 +293,24 @@ def test_a_fast_run_does_what_the_file_says_and_says_so(path, two, tmp_path):
     for name in ("table.md", "report.html"):
         assert "A fast run" in (tmp_path / "out" / name).read_text()
     assert table.to_json()["fast"] is True
+
+
+def test_a_row_of_ones_own_is_in_no_mean_of_the_paper(seeded, path, two, tmp_path):
+    output, file = shutil.copytree(seeded[1], tmp_path / "out"), tmp_path / "mine.toml"
+    own = path.read_text().replace("screw = { published = { all = 80 } }", "screw = { own = true }")
+    file.write_text(own)
+    table = run_experiment(file, two, output, Work())
+    (mean,) = table.means
+    assert mean.measured["all"].mean == pytest.approx(table.lines[0].measured["all"].mean)
+    assert table.lines[1].measured == seeded[0].lines[1].measured
+    file.write_text(own.replace("[rows]\n", "[rows]\ncable = {}\n"))
+    _, mean = run_experiment(file, two, output, Work()).means
+    assert mean.name == "Mean of 1" and mean.published["all"] == Number(81.0)
+    assert mean.measured["all"].mean == pytest.approx(table.lines[0].measured["all"].mean)
+    fast = run_experiment(file, two, tmp_path / "fast", Work(overrides=Overrides(fast=True)))
+    (rows,) = (fact for fact in fast.facts if fact.what == "rows")
+    assert (rows.paper, rows.here) == ("all 2", "screw")
+    assert [(mean.name, mean.measured["all"]) for mean in fast.means] == [("Mean", None)]
 
 
 def test_what_is_given_counts_for_more_than_the_fast_run(path, two, tmp_path):

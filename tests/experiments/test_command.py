@@ -111,6 +111,9 @@ def test_cells_are_listed_and_nothing_is_done(capsys, filled, two, tiny, tmp_pat
     ]
     code, out, err = call(capsys, "mvtec-detection", "--data", two, "-o", output, *tiny, "--list", "--json")
     assert json.loads(out)[2] == {"cell": "separate-screw-seed0", "state": "to do"}
+    only = ("--only", "separate-s*", "--list")
+    code, out, err = call(capsys, "mvtec-detection", "--data", two, "-o", output, *tiny, *only)
+    assert code == 0 and out == "to do  separate-screw-seed0\n", err
     assert sorted(output.rglob("*")) == before
 
 

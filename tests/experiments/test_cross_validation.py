@@ -169,6 +169,32 @@ def test_the_files_show_the_best_and_all(validated):
     assert facts["points"] == "the best of 2, 4 on the test images"
 
 
+def test_the_best_is_said_of_those_that_were_tried(validated, path, two, tmp_path):
+    output = shutil.copytree(validated[1], tmp_path / "out")
+
+    def written():
+        table = prepare(path, two, output, Work()).write()
+        (fact,) = (fact for fact in table.facts if fact.what == "points")
+        return table, fact, (output / "table.md").read_text()
+
+    paper, mark = "the best of 2, 4 on the test images", "In parentheses the best points of those that were tried."
+    table, fact, markdown = written()
+    assert (fact.paper, fact.here, fact.differs) == (paper, paper, False) and mark in markdown
+    # Half of a value is no rival, whatever it gives.
+    (output / "direct-points4-bottle-fold1-seed0" / "result.json").unlink()
+    table, fact, markdown = written()
+    bottle, few = (line.measured["direct"] for line in table.lines[:2])
+    whole = [one.numbers["2"]["bottle"] for one in table.tried if one.column == "direct"]
+    assert [bottle] == whole and (bottle.best, bottle.count) == ("", 2) and few.best
+    assert (fact.here, fact.differs) == (paper, False) and mark in markdown
+    for result in output.glob("direct-points4-*/result.json"):
+        result.unlink()
+    table, fact, markdown = written()
+    assert not any(number and number.best for line in table.lines for number in line.measured.values())
+    assert (fact.paper, fact.here, fact.differs) == (paper, "2", True)
+    assert mark not in markdown and "In parentheses the paper's best points." in markdown
+
+
 def test_rows_have_their_counts_and_the_paper_s_own(validated):
     table, _, _ = validated
     counts = [(line.name, line.good, line.bad, line.lacking) for line in table.lines]
@@ -194,7 +220,7 @@ def test_a_finished_cross_validation_goes_on_from_where_it_was(validated, path, 
     assert job.write().to_json() == validated[0].to_json()
     # Another colorizer would give other results.
     other = Overrides(changes={"color_epochs": "2"})
-    with pytest.raises(TrainingError, match="base"):
+    with pytest.raises(TrainingError, match=r"fit.epochs.*colorizer-bottle-fold0-seed0"):
         prepare(path, two, output, Work(only=("direct-*-bottle-*",), overrides=other)).do()
 
 
@@ -274,7 +300,8 @@ def test_lea_net_has_the_numbers_of_table_3():
         assert rows[row].published[column].text(False) == text
     assert {key: (row.good, row.bad) for key, row in rows.items() if row.published} == COUNTS
     own = rows["plantvillage_cherry"]
-    assert (own.good, own.bad) == (152, 50) and not own.published
+    assert (own.good, own.bad) == (152, 50) and own.own and not own.published
+    assert [row.key for row in experiment.of_paper] == list(COUNTS)
     for series in experiment.series:
         options, fit = series.model_options(), series.fit_options()
         assert (fit.epochs, fit.batch_size, fit.optimizer) == (100, 16, "adam")
@@ -303,7 +330,17 @@ def test_lea_net_files_have_fast_runs_that_can_be(name, models, variants):
     assert replace(fast, series=experiment.series, kept=()) == experiment
 
 
-def test_fewer_bad_parts_are_among_as_many_images():
+def test_fewer_bad_parts_are_among_as_many_good_ones():
     rows = read_experiment(find_experiment("lea-net-imbalance")).rows
-    assert {row.good + row.bad for row in rows} == {202}
-    assert [round(100 * row.bad / 202, 1) for row in rows] == [24.8, 12.4, 24.8, 12.4]
+    there = {"retina": 337, "potato": 152, "plantvillage_cherry": 152}  # good ones, of which none are left out
+    assert [row.category for row in rows] == [name for name in there for _ in range(2)]
+    for row in rows:
+        share = 100 * row.bad / (row.good + row.bad)
+        assert row.good == there[row.category] and f", {share:.1f} % bad" in row.name
+        assert row.own == (row.category == "plantvillage_cherry")
+    for whole, half in zip(rows[::2], rows[1::2], strict=True):
+        first, second = (row.bad / (row.good + row.bad) for row in (whole, half))
+        assert second == pytest.approx(first / 2, abs=0.003) and not half.published
+    assert [{name: number.text(False) for name, number in row.published.items()} for row in rows[:1]] == [
+        {column.name: RETINA[column.name] for column in read_experiment(find_experiment("lea-net-imbalance")).columns}
+    ]

@@ -24,7 +24,7 @@ TORCHRUN = {
 
 def test_ranks_are_taken_out_of_the_environment():
     environment = {**TORCHRUN, "HOME": "/root"}
-    assert Processes.taken_from(environment) == Processes(3, 4, 1)
+    assert Processes.taken_from(environment) == Processes(3, 4, 1, 2)
     assert environment == {"HOME": "/root"}
     assert Processes.taken_from({}) == Processes(0, 1, 0)
 
@@ -49,6 +49,13 @@ def test_each_process_sees_its_own_gpu(processes, visible, gpus, found):
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     processes.take_gpu(environment, lambda: gpus)
     assert environment.get("CUDA_VISIBLE_DEVICES") == found
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    found = [Processes(0, 6, 0, size).threads for size in (1, 2, 3, 8, 20)]
+    assert found == [0, 4, 2, 1, 1]  # 0: all of them
+    assert Processes().threads == 0
 
 
 def test_groups_are_shared_out_and_stay_together():
@@ -133,8 +140,8 @@ def test_two_processes_of_torchrun_share_the_cells(two, tmp_path):
 def test_a_process_that_fails_says_what_and_which(two, tmp_path):
     out = tmp_path / "out"
     arguments = ["lamp-mvtec", "--data", two, "-o", out, "--epochs", 1, *SMALL]
-    (out / "l2-adam-screw-seed0").mkdir(parents=True)
-    (out / "l2-adam-screw-seed0" / "result.json").write_text("{}")
+    (out / "l2-adam-screw-seed0" / "run").mkdir(parents=True)
+    (out / "l2-adam-screw-seed0" / "run" / "notes.txt").write_text("somebody's")
     ended = torchrun(*arguments, "--only", "l2-adam-*")
     assert ended.returncode != 0 and ended.stdout == ""
-    assert "error: process 1: the result is damaged" in ended.stderr
+    assert "error: process 1: the folder is not empty" in ended.stderr
