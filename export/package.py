@@ -97,7 +97,9 @@ def thresholds_of(normal: Answers, method: str, anomalous_scores: NDArray[np.flo
 
 def score_range(normal: Answers, thresholds: Thresholds) -> tuple[float, float]:
     """The raw scores that become 0 and 1: the lowest of a normal image, and as far above the threshold as that is
-    below."""
+    below. A probability stays what it is."""
+    if thresholds.image.method == "probability":
+        return 0.0, 1.0
     reject = thresholds.image.value
     reach = max(reject - float(normal.scores.min()), abs(reject) * 1e-3, float(np.finfo(np.float32).tiny))
     return reject - reach, reject + reach

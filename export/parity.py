@@ -63,7 +63,8 @@ def check_runtime(engine: Engine, graph: bytes, images: NDArray[np.uint8], score
     for name, values in expected.items():
         wanted = values.astype(np.float64)
         varying = max(float(wanted.std()), _LEAST * float(np.abs(wanted).max()), float(np.finfo(np.float32).tiny))
-        shares[name] = float(np.abs(found[name] - wanted).mean()) / (score_scale if name == "score" else varying)
+        scale = max(score_scale, varying) if name == "score" else varying
+        shares[name] = float(np.abs(found[name] - wanted).mean()) / scale
         if not shares[name] <= RUNTIME_TOLERANCE:
             what = f"the same graph gives another {name} than on ONNX Runtime, by {shares[name]:.0%} of its scale"
             raise GateRefused(f"refused: {what}", engine.name, "use another precision, and report it with the bundle")

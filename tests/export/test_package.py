@@ -17,7 +17,8 @@ from edgead.data.layout import read_dataset, split_validation
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import DataError, ExportError
-from edgead.export.package import Origin, make_bundle
+from edgead.export.package import Origin, make_bundle, score_range, thresholds_of
+from edgead.export.verify import Answers
 from edgead.training.run import load_model, origin, read_run
 
 
@@ -78,3 +79,10 @@ def test_labelled_defects_give_the_reject_threshold(run, parts, fp32_bundle, tmp
         export_command.main(
             [str(run), "-o", str(path), "--labelled", str(parts / "train" / "good")], standalone_mode=False
         )
+
+
+def test_a_probability_is_shown_as_it_is():
+    answers = Answers(np.float32([0.2, 0.45]), np.ones((2, 4, 4), np.float32))
+    assert score_range(answers, thresholds_of(answers, "probability")) == (0.0, 1.0)
+    low, high = score_range(answers, thresholds_of(answers, "tail"))
+    assert low == pytest.approx(0.2, abs=1e-6) and high > low
