@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find sdk training export calibration experiments kernels -type f -not -name '*.pyc' -not -path '*/results/*') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test lint types native pytest develop clean
+.PHONY: demo test lint types native sanitize pytest develop clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edgead demo -o demo
@@ -36,6 +36,12 @@ native: $(VENV)/.installed-dev
 	$(BIN)/cmake -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DEDGEAD_NATIVE_TESTS=ON -DEDGEAD_CUDA=OFF
 	$(BIN)/cmake --build build/native
 	$(BIN)/ctest --test-dir build/native --output-on-failure
+
+# The library and its native tests once more, with what finds reads beyond an array and other undefined behaviour.
+sanitize: $(VENV)/.installed-dev
+	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DEDGEAD_NATIVE_TESTS=ON -DEDGEAD_CUDA=OFF -DEDGEAD_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

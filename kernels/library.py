@@ -14,6 +14,7 @@ _STATUS = {
     1: "a side is smaller than 1 or larger than 32768 pixels",
     2: "the image has neither 1 nor 3 channels",
     3: "out of memory",
+    4: "a count is negative, or the number of threads is below 1",
 }
 
 
@@ -42,6 +43,14 @@ def load() -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelError(f"the native library does not load ({error})", path, "reinstall edgead") from error
+
+
+def offers(function: str) -> bool:
+    """Whether the library is there, loads, and has this function: one that was built earlier may lack it."""
+    try:
+        return hasattr(load(), function)
+    except KernelError:
+        return False
 
 
 def check(status: int, operator: str) -> None:

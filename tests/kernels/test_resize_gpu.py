@@ -15,18 +15,6 @@ AXIS = np.dtype(
 )
 
 
-@pytest.fixture(scope="module")
-def driver():
-    driver = pytest.importorskip("pycuda.driver", reason="pycuda finds no CUDA driver", exc_type=ImportError)
-    driver.init()
-    if driver.Device.count() == 0:
-        pytest.skip("there is no CUDA device")
-    context = driver.Device(0).retain_primary_context()
-    context.push()
-    yield driver
-    context.pop()
-
-
 def axis(driver, size, out):
     """The taps of one axis on the device, and what keeps them alive."""
     native = library.load()
@@ -43,18 +31,15 @@ def axis(driver, size, out):
 @pytest.mark.parametrize("shape", [(1080, 1920, 3), (37, 53, 3), (5, 7, 1), (512, 512, 1)])
 @pytest.mark.parametrize("size", [(256, 256), (64, 48), (700, 900)])
 @pytest.mark.parametrize("swap", [False, True])
-def test_the_device_gives_the_cpus_bits(driver, shape, size, swap):
-    fatbin = library.find("edgead.fatbin")
-    if fatbin is None:
-        pytest.skip("the CUDA image was not built")
-    kernel = driver.module_from_file(str(fatbin)).get_function("edgead_resize_u8")
-    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+def test_the_device_gives_the_cpus_bits(driver, image, shape, size, swap):
+    kernel = image.get_function("edgead_resize_u8")
+    frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     columns, kept = axis(driver, shape[0], size[0])
     rows, kept_too = axis(driver, shape[1], size[1])
     out = np.empty((*size, 3), np.uint8)
     kernel(
-        driver.In(image),
-        np.int64(image.strides[0]),
+        driver.In(frame),
+        np.int64(frame.strides[0]),
         np.int32(shape[2]),
         np.int32(swap),
         columns,
@@ -66,4 +51,4 @@ def test_the_device_gives_the_cpus_bits(driver, shape, size, swap):
         grid=(-(-size[1] // 32), -(-size[0] // 8)),
     )
     assert kept and kept_too
-    assert np.array_equal(out, resize(image, *size, swap_channels=swap))
+    assert np.array_equal(out, resize(frame, *size, swap_channels=swap))

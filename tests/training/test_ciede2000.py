@@ -1,4 +1,5 @@
-"""CIEDE2000 in torch, against the pairs of its paper, scikit-image and the paper once more in float64."""
+"""CIEDE2000 in torch, by the native kernel and by the formula, against the pairs of its paper, scikit-image and the
+paper once more in float64."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from skimage.color import deltaE_ciede2000
 
 from edgead.errors import TrainingError
-from edgead.kernels import reference
+from edgead.kernels import library, reference
 from edgead.training.ciede2000 import ciede2000
 from edgead.training.color import srgb_to_lab
 
@@ -23,6 +24,29 @@ LOW, HIGH = (0, -128, -128), (100, 127, 127)
 
 number = st.floats(-128, 127, width=32)
 color = st.tuples(st.floats(0, 100, width=32), number, number)
+
+
+@pytest.fixture(scope="module", autouse=True, params=["kernel", "formula"])
+def way(request):
+    """Every test here runs with the native library and as if it were not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "formula":
+            patch.setattr(library, "offers", lambda function: False)
+        else:
+            assert library.offers("edgead_ciede2000_planar")
+        yield request.param
+
+
+@pytest.fixture
+def formula(monkeypatch):
+    """Colours -> differences by the formula, whatever the test itself runs with."""
+
+    def run(*labs):
+        with monkeypatch.context() as patch:
+            patch.setattr(library, "offers", lambda function: False)
+            return ciede2000(*labs)
+
+    return run
 
 
 def picture(colors):
@@ -145,6 +169,42 @@ def test_black_white_and_gray_differ_by_their_lightness_alone():
     got = differences(grays, grays[[1, 2, 0]])
     np.testing.assert_allclose(got, reference.ciede2000(grays, grays[[1, 2, 0]]), rtol=1e-6)
     assert got[2] == pytest.approx(100)  # the weight of lightness is 1 about the middle gray
+
+
+@pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite, lambda random: exactly_opposite()])
+def test_kernel_and_formula_agree(kind, formula, way):
+    first, second = map(picture, kind(np.random.default_rng(7)))
+    got, expected = ciede2000(first, second), formula(first, second)
+    assert (got - expected).abs().max() < 1e-3
+    assert torch.equal(got, expected) == (way == "formula")  # so the two are two
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_color_gives_nan_at_its_pixel(wrong):
+    for component in range(6):
+        pair = torch.full((2, 1, 3, 1, 5), 30.0)
+        pair[component // 3, 0, component % 3, 0, 2] = wrong
+        for first, second in (pair, pair.flip(0)):
+            assert ciede2000(first, second).isnan().flatten().tolist() == [False, False, True, False, False]
+
+
+def test_tensors_are_read_as_they_lie():
+    generator = torch.Generator().manual_seed(0)
+    first, second = 100 * torch.rand(2, 4, 3, 6, 7, generator=generator)
+    expected = ciede2000(first, second)
+    for change in (
+        lambda lab: lab.to(memory_format=torch.channels_last),
+        lambda lab: torch.cat([lab, lab], dim=1)[:, :3],
+        lambda lab: torch.cat([lab, lab], dim=3)[..., 7:],
+        lambda lab: lab.flip(3).flip(3).requires_grad_(),
+        lambda lab: lab.transpose(2, 3).contiguous().transpose(2, 3),
+    ):
+        torch.testing.assert_close(ciede2000(change(first), change(second)), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(ciede2000(change(first), second), expected, atol=1e-5, rtol=0)
+    with torch.inference_mode():
+        assert torch.equal(ciede2000(first, second), expected)
+    assert ciede2000(first[:0], second[:0]).shape == (0, 1, 6, 7)
+    assert ciede2000(first[..., :0], second[..., :0]).shape == (4, 1, 6, 0)
 
 
 def test_colors_far_beyond_every_screen_have_a_difference():

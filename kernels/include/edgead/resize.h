@@ -12,11 +12,7 @@
 #pragma once
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define EDGEAD_HD __host__ __device__ __forceinline__
-#else
-#define EDGEAD_HD inline __attribute__((always_inline))
-#endif
+#include "edgead/host_device.h"
 
 namespace edgead {
 

@@ -1,0 +1,101 @@
+"""CIEDE2000 beside scikit-image's and our formula in torch, by turns in one run: 1024 x 1024 colours.
+
+python benchmarks/ciede2000.py [--threads 2] [--rounds 15] [--output benchmarks/results/ciede2000.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.color import deltaE_ciede2000
+
+from edgead.kernels import ciede2000_into, ciede2000_planar_into, ciede2000_recolored_into
+from edgead.training import ciede2000 as operator
+
+SIDE = 1024
+PIXELS = SIDE * SIDE
+
+
+def ways(threads: int) -> dict[str, Callable[[], object]]:
+    """Each computes the same million differences, except that the photograph's have the lightness of one of the two."""
+    random = np.random.default_rng(0)
+    first, second = random.uniform((0, -128, -128), (100, 127, 127), (2, SIDE, SIDE, 3))
+    pair = first.astype(np.float32), second.astype(np.float32)
+    planes = [np.ascontiguousarray(np.moveaxis(lab, -1, 0)[None]) for lab in pair]
+    tensors = [torch.from_numpy(lab) for lab in planes]
+    rgb, ab = random.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8), np.ascontiguousarray(planes[1][:, 1:])
+    out = np.empty((SIDE, SIDE), np.float32)
+    found: dict[str, Callable[[], object]] = {}
+    for count in sorted({1, threads}):
+        found |= {
+            f"planar, {count} threads": lambda n=count: ciede2000_planar_into(*planes, out[None, None], threads=n),
+            f"interleaved, {count} threads": lambda n=count: ciede2000_into(*pair, out, threads=n),
+            f"photograph, {count} threads": lambda n=count: ciede2000_recolored_into(rgb, ab, out[None], threads=n),
+        }
+
+    def formula() -> object:
+        torch.set_num_threads(threads)
+        return operator._formula(*tensors)
+
+    found |= {
+        f"formula in torch, {threads} threads": formula,
+        "scikit-image float32": lambda: deltaE_ciede2000(*pair),
+        "scikit-image float64": lambda: deltaE_ciede2000(first, second),
+    }
+    return found
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    command, folder = ["git", "rev-parse", "HEAD"], Path(__file__).parent
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    return answer.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    found = ways(options.threads)
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for _ in range(options.rounds):
+        for name, way in found.items():
+            begin = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    base = medians["scikit-image float32"]
+    for name, taken in medians.items():
+        print(f"{name:29} {PIXELS / taken / 1e6:7.1f} Mpixel/s {base / taken:6.1f} times scikit-image float32")
+    if options.output:
+        report = {
+            "device": processor(),
+            "commit": commit(),
+            "pixels": PIXELS,
+            "rounds": options.rounds,
+            "megapixels_per_second": {name: PIXELS / taken / 1e6 for name, taken in medians.items()},
+            "times_scikit_image_float32": {name: base / taken for name, taken in medians.items()},
+        }
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
