@@ -17,9 +17,9 @@ from edgead.export.graph import OUTPUTS
 
 TOLERANCE = 1e-4
 """The largest difference allowed, as a share of the largest value of the output on the same images."""
-RUNTIME_TOLERANCE = 0.1
+RUNTIME_TOLERANCE = 0.25
 """The mean difference allowed between two runtimes' answers to one graph, as a share of their scale. What INT8 rounds
-the other way at a tie makes a hundredth of it; a kernel that is wrong, as much as the answers vary."""
+the other way at a tie makes a twentieth of it in a transformer; a kernel that is wrong, as much as the answers vary."""
 _LEAST = 1e-2  # a map's scale, as a share of its largest value, where it hardly varies
 
 
