@@ -32,9 +32,9 @@ from edgead.progress import Progress, silent
 @dataclass(frozen=True)
 class BuildOptions:
     """precision, target: what to build. method, calibration_size: how INT8 ranges are found. max_layer_error: the
-    change of a layer's answer beyond which it stays in float. threshold: how thresholds are fitted; by default as those
-    of the fp32 graph, where they need no more than good images. max_drop: the
-    budget of the gate, in AUROC. compute_capabilities: GPUs to build for, TensorRT-RTX only."""
+    change of a layer's answer beyond which it stays in float. threshold: how thresholds are fitted; where it is empty,
+    as `usual_threshold` says. max_drop: the budget of the gate, in AUROC. compute_capabilities: GPUs to build for,
+    TensorRT-RTX only."""
 
     precision: str = "int8"
     target: str = "auto"

@@ -16,6 +16,7 @@ from edgead import __version__
 from edgead.errors import TrainingError
 from edgead.evaluation.evaluate import evaluate
 from edgead.evaluation.ranking import f1_at
+from edgead.evaluation.thresholds import EVEN
 from edgead.experiments.cells.cell import AnyCell, BaseCell, Cell
 from edgead.experiments.cells.curves import Watch
 from edgead.experiments.cells.device import commit, device_name
@@ -31,9 +32,6 @@ from edgead.training.fit import fit
 from edgead.training.models import DetectorModule
 from edgead.training.options import FitOptions
 from edgead.training.run import WEIGHTS, read_run
-
-_PROBABILITY = 0.5
-"""From which on a classifier calls a part bad."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class Runner:
         }
         if cell.fold is not None:
             (name,) = found
-            found[name] = {**found[name], F1: _known(f1_at(evaluation.labels, evaluation.scores, _PROBABILITY))}
+            found[name] = {**found[name], F1: _known(f1_at(evaluation.labels, evaluation.scores, EVEN))}
         return found
 
 

@@ -11,6 +11,7 @@ from edgead.experiments.cells.curves import Point, mean_of
 from edgead.experiments.cells.plan import Plan
 from edgead.experiments.cells.record import Record
 from edgead.experiments.reading.config import Experiment
+from edgead.experiments.showing.document import document
 from edgead.experiments.showing.facts import Fact
 
 
@@ -50,19 +51,10 @@ class Figure:
         """The data of the drawing. Values 0..1, null where there was nothing to measure."""
         experiment = self.experiment
         return {
-            "experiment": experiment.name,
-            "title": experiment.title,
-            "source": dict(vars(experiment.source)),
+            **document(experiment, self.facts, self.records, self.cells, fast=self.fast),
             "every": experiment.every,
-            "seeds": list(experiment.seeds),
-            "fast": self.fast,
             "curves": [curve.to_json() for curve in self.curves],
             "no_data": list(self.lacking),
-            "facts": [fact.to_json() for fact in self.facts],
-            "notes": list(experiment.notes),
-            "cells_done": self.cells[0],
-            "cells_planned": self.cells[1],
-            "cells": [record.to_json() for record in self.records],
         }
 
 

@@ -10,6 +10,7 @@ from edgead.experiments.cells.plan import Plan
 from edgead.experiments.cells.record import Record
 from edgead.experiments.reading.config import MEASURES, Column, Experiment
 from edgead.experiments.reading.number import Number, summary
+from edgead.experiments.showing.document import document
 from edgead.experiments.showing.facts import Fact
 from edgead.experiments.showing.measured import Done, Tried, Values, best, collect, mean_of_rows, number_of
 
@@ -55,12 +56,8 @@ class Table:
         """Everything but the pictures; what was not published or not measured is null."""
         experiment = self.experiment
         return {
-            "experiment": experiment.name,
-            "title": experiment.title,
-            "source": dict(vars(experiment.source)),
-            "seeds": list(experiment.seeds),
+            **document(experiment, self.facts, self.records, self.cells, fast=self.fast),
             "folds": experiment.folds,
-            "fast": self.fast,
             "columns": [
                 {**vars(column), "mean": column.mean and column.mean.to_json()} for column in experiment.columns
             ],
@@ -77,11 +74,6 @@ class Table:
                 }
                 for one in self.tried
             ],
-            "facts": [fact.to_json() for fact in self.facts],
-            "notes": list(experiment.notes),
-            "cells_done": self.cells[0],
-            "cells_planned": self.cells[1],
-            "cells": [record.to_json() for record in self.records],
         }
 
 

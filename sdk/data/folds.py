@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
 from edgead.data.samples import Sample, by_name
+from edgead.data.split import order_of
 from edgead.errors import DataError
 
 Fold = tuple[tuple[Sample, ...], tuple[Sample, ...]]
@@ -56,7 +56,4 @@ def draw(samples: Iterable[Sample], good: int | None, bad: int | None, seed: int
 
 
 def _shuffled(samples: Iterable[Sample], purpose: str, seed: int) -> list[Sample]:
-    def order(sample: Sample) -> bytes:
-        return hashlib.sha256(f"{purpose}/{seed}/{sample.name}".encode("utf-8", "surrogateescape")).digest()
-
-    return sorted(samples, key=order)
+    return sorted(samples, key=lambda sample: order_of(f"{purpose}/{seed}/{sample.name}"))

@@ -33,7 +33,7 @@ def split_validation(
     for category, members in categories.items():
         if len(members) < 2:
             raise DataError("one image cannot be split", category, "give at least 2 images of good parts")
-        members.sort(key=lambda sample: _order(f"{seed}/{sample.name}"))
+        members.sort(key=lambda sample: order_of(f"{seed}/{sample.name}"))
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         validation += members[:count]
         train += members[count:]
@@ -67,12 +67,13 @@ def _draw(
     """The first of each kind, then the second of each, and so on, until there are enough."""
     rounds: Counter[Hashable] = Counter()
     drawn: list[tuple[int, int, Sample]] = []
-    for place, sample in enumerate(sorted(samples, key=lambda sample: _order(f"subset/{seed}/{sample.name}"))):
+    for place, sample in enumerate(sorted(samples, key=lambda sample: order_of(f"subset/{seed}/{sample.name}"))):
         drawn.append((rounds[kind(sample)], place, sample))
         rounds[kind(sample)] += 1
     drawn.sort(key=lambda entry: entry[:2])
     return by_name(sample for _, _, sample in drawn[:count])
 
 
-def _order(text: str) -> bytes:
+def order_of(text: str) -> bytes:
+    """Where a text stands in a draw: its SHA-256, the same on every machine."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

@@ -127,14 +127,17 @@ class Colorizer(DetectorModule):
 
     def recolor(self, image: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB -> the image as the U-Net colours it, CIELAB [N, 3, H, W]."""
-        lightness = srgb_to_lab(as_float(image))[:, :1]
-        return torch.cat([lightness, self.predict(lightness)], dim=1)
+        return self._recolored(srgb_to_lab(as_float(image)))
 
     def difference(self, pixels: Tensor) -> Tensor:
         """RGB in 0..1, float [N, 3, H, W] -> CIEDE2000 between the U-Net's colours and the part's, [N, 1, H, W]."""
         lab = srgb_to_lab(pixels)
+        return ciede2000(lab, self._recolored(lab))
+
+    def _recolored(self, lab: Tensor) -> Tensor:
+        """The predicted colours at the lightness of CIELAB [N, 3, H, W]."""
         lightness = lab[:, :1]
-        return ciede2000(lab, torch.cat([lightness, self.predict(lightness)], dim=1))
+        return torch.cat([lightness, self.predict(lightness)], dim=1)
 
     def answer(self, inputs: Tensor) -> Answer:
         difference, window = self.difference(as_float(inputs)), self.options.map_window
