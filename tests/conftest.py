@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,21 @@ def fp32_bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundles") / "parts.edgead"
     export_command.main([str(run), "-o", str(path)], standalone_mode=False)
     return path
+
+
+@pytest.fixture
+def edgead(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Standard output of one call of the command line in this process, which has to end with `code`."""
+    from edgead.cli.main import main
+
+    def call(*arguments: object, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert ended.value.code == code, captured.err
+        return captured.out
+
+    return call
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgead.cli.main import main
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.training.evaluate import predictor
@@ -17,14 +16,6 @@ from edgead.training.run import load_model
 
 pytestmark = pytest.mark.slow
 SIZE = ["--height", "64", "--width", "64", "--unet-width", "16", "--unet-blocks", "1"]
-
-
-def edgead(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert ended.value.code == 0, captured.err
-    return captured.out
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +37,12 @@ def leaves(real_images, tmp_path_factory):
     return root
 
 
-def test_verdicts_are_the_same_everywhere(leaves, tmp_path, capsys):
+def test_verdicts_are_the_same_everywhere(leaves, tmp_path, edgead):
     run, bundle = tmp_path / "run", tmp_path / "leaves.edgead"
     options = [*SIZE, "--color-epochs", 12, "--epochs", 8, "--seed", 0, "--threads", 1, "--points", "4"]
     train = ("train", "leanet", "--data", leaves / "data", "--defects", leaves / "defects", "-o", run, *options)
-    edgead(capsys, *train)
-    edgead(capsys, "export", run, "-o", bundle)
+    edgead(*train)
+    edgead("export", run, "-o", bundle)
     dataset = read_dataset(leaves / "data")
     assert len(dataset.test) == 100
     predict = predictor(load_model(run))
@@ -62,11 +53,11 @@ def test_verdicts_are_the_same_everywhere(leaves, tmp_path, capsys):
     changed = {}
     for precision in ("fp32", "int8"):
         build = ("build-engine", bundle, "--precision", precision, "--target", "openvino")
-        report = json.loads(edgead(capsys, *build, "--calib-data", leaves / "data", "--max-drop", 0.02, "--json"))
+        report = json.loads(edgead(*build, "--calib-data", leaves / "data", "--max-drop", 0.02, "--json"))
         assert (report["int8_layers"] > 20) == (precision == "int8")
         measured = tmp_path / f"{precision}.json"
         judge = ("evaluate", bundle, "--data", leaves / "data", "--target", "openvino", "--precision", precision)
-        edgead(capsys, *judge, "-o", measured)
+        edgead(*judge, "-o", measured)
         found = json.loads(measured.read_text())["images"]
         scores = np.array([image["score"] for image in found])
         assert [image["name"] for image in found] == [sample.name for sample in dataset.test]

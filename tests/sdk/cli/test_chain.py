@@ -11,52 +11,37 @@ import time
 from pathlib import Path
 
 import cv2
-import pytest
-
-from edgead.cli.main import main
 
 TINY = ["--height", 64, "--width", 64, "--stages", 4, "--base-width", 8, "--map-window", 5]
 TINY += ["--epochs", 30, "--batch-size", 8, "--threads", 1]
 
 
-def edgead(capsys, *arguments, code=0):
-    """Standard output of one call in this process."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert ended.value.code == code, captured.err
-    return captured.out
-
-
-def test_from_photos_to_verdicts(capsys, parts, tmp_path):
+def test_from_photos_to_verdicts(edgead, parts, tmp_path):
     run, bundle = tmp_path / "run", tmp_path / "part.edgead"
-    trained = json.loads(edgead(capsys, "train", "lamp", "--data", parts, "-o", run, *TINY, "--json"))
+    trained = json.loads(edgead("train", "lamp", "--data", parts, "-o", run, *TINY, "--json"))
     assert trained["result"]["epochs"] == 30
-    assert "AUROC" in edgead(capsys, "evaluate", run, "--data", parts)
-    assert "rejects at" in edgead(capsys, "export", run, "-o", bundle)
-    calibrated = json.loads(edgead(capsys, "calibrate", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    assert "AUROC" in edgead("evaluate", run, "--data", parts)
+    assert "rejects at" in edgead("export", run, "-o", bundle)
+    calibrated = json.loads(edgead("calibrate", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
     assert calibrated["verification"]["target"] == "onnxruntime"
     for precision in ("fp16", "int8"):
         build = ("build-engine", bundle, "--precision", precision, "--calib-data", parts, "--target", "openvino")
-        built = json.loads(edgead(capsys, *build, "--max-drop", 0.1, "--json"))
+        built = json.loads(edgead(*build, "--max-drop", 0.1, "--json"))
         assert built["verification"]["images"] == 16 and Path(built["engine"]).exists()
-    assert "9 of 9" in edgead(capsys, *build, "--max-drop", 0.1)
-    verified = json.loads(edgead(capsys, "verify", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    assert "9 of 9" in edgead(*build, "--max-drop", 0.1)
+    verified = json.loads(edgead("verify", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
     assert verified["changed_verdicts"] <= 16
     report, scores = tmp_path / "report.html", tmp_path / "scores.json"
-    evaluated = json.loads(
-        edgead(capsys, "evaluate", bundle, "--data", parts, "--report", report, "-o", scores, "--json")
-    )
+    evaluated = json.loads(edgead("evaluate", bundle, "--data", parts, "--report", report, "-o", scores, "--json"))
     assert evaluated["mean"]["image_auroc"] > 0.9
     assert report.read_text().startswith("<!DOCTYPE html>")
     assert len(json.loads(scores.read_text())["images"]) == 16
-    assert "int8" in edgead(capsys, "inspect", bundle)
+    assert "int8" in edgead("inspect", bundle)
 
     bad = f"{parts}/test/spot/*.png"
     results, video = tmp_path / "results.jsonl", tmp_path / "annotated.mp4"
     streamed = json.loads(
         edgead(
-            capsys,
             "stream",
             bundle,
             "--camera",
@@ -73,12 +58,12 @@ def test_from_photos_to_verdicts(capsys, parts, tmp_path):
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 8
 
 
-def test_the_same_seed_gives_the_same_bundle_bit_for_bit(capsys, parts, tmp_path):
+def test_the_same_seed_gives_the_same_bundle_bit_for_bit(edgead, parts, tmp_path):
     for name in "ab":
         run, bundle = tmp_path / f"run-{name}", tmp_path / f"{name}.edgead"
-        edgead(capsys, "train", "lamp", "--data", parts, "-o", run, *TINY, "--seed", 7)
-        edgead(capsys, "export", run, "-o", bundle)
-        edgead(capsys, "build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-drop", 0.1)
+        edgead("train", "lamp", "--data", parts, "-o", run, *TINY, "--seed", 7)
+        edgead("export", run, "-o", bundle)
+        edgead("build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-drop", 0.1)
     assert (tmp_path / "a.edgead").read_bytes() == (tmp_path / "b.edgead").read_bytes()
 
 
@@ -108,15 +93,15 @@ def test_the_demo_goes_on_after_an_interruption_and_ends_with_what_it_promises(t
     assert summary["int8_layers"][0] == summary["int8_layers"][1] > 0
 
 
-def test_the_demo_takes_a_folder_of_ones_own(capsys, parts, tmp_path):
-    out = edgead(capsys, "demo", "--tiny", "--max-drop", 1, "--data", parts, "-o", tmp_path / "demo", "--json")
+def test_the_demo_takes_a_folder_of_ones_own(edgead, parts, tmp_path):
+    out = edgead("demo", "--tiny", "--max-drop", 1, "--data", parts, "-o", tmp_path / "demo", "--json")
     assert json.loads(out)["stream"]["judged"] == 16
 
 
-def test_bench_measures_engine_and_pipeline(capsys, fp32_bundle, tmp_path):
+def test_bench_measures_engine_and_pipeline(edgead, fp32_bundle, tmp_path):
     bench = ("bench", fp32_bundle, "--target", "openvino", "--frames", 20, "--rounds", 2)
-    measured = json.loads(edgead(capsys, *bench, "--json"))
+    measured = json.loads(edgead(*bench, "--json"))
     assert len(measured["engine_frames_per_second"]) == len(measured["pipeline_frames_per_second"]) == 2
     assert measured["pipeline_share_of_engine"] > 0
     assert measured["pipeline"]["judged"] == 20
-    assert "keeps" in edgead(capsys, *bench, "--source", "synthetic://?size=64")
+    assert "keeps" in edgead(*bench, "--source", "synthetic://?size=64")
