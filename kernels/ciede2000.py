@@ -22,6 +22,7 @@ from edgead.kernels import library
 Color = NDArray[np.float32]
 Photograph = NDArray[np.uint8]
 
+LAYOUTS = ("planar", "interleaved", "recolored")
 _WHERE = "CIEDE2000"
 
 
@@ -89,6 +90,40 @@ def ciede2000_recolored(rgb: Photograph, ab: Color, *, threads: int = 1) -> Colo
     out = np.empty(np.shape(rgb)[:-1], np.float32)
     ciede2000_recolored_into(rgb, ab, out, threads=threads)
     return out
+
+
+def ciede2000_on_device(
+    layout: str,
+    first: int,
+    pitch1: int,
+    second: int,
+    pitch2: int,
+    out: int,
+    *,
+    count: int,
+    pixels: int,
+    stream: int = 0,
+) -> None:
+    """Queue one of the three above on a CUDA stream, on addresses of the device's memory.
+
+    layout: `planar` or `recolored` on `count` pictures, `interleaved` on rows, of so many pixels. The pictures or rows
+    of an input are its pitch apart, in elements; `out` is float32 [count, pixels]. Raises KernelError where it cannot
+    be queued. Returns before it is done.
+    """
+    if layout not in LAYOUTS:
+        raise KernelError(f"no layout {layout!r}", _WHERE, f"choose one of {', '.join(LAYOUTS)}")
+    address, number = ctypes.c_void_p, ctypes.c_int64
+    status = getattr(library.cuda(), f"edgead_cuda_ciede2000_{layout}")(
+        address(first),
+        number(pitch1),
+        address(second),
+        number(pitch2),
+        number(count),
+        number(pixels),
+        address(out),
+        address(stream),
+    )
+    library.check(status, _WHERE)
 
 
 def _check(array: Any, what: str, dtype: DTypeLike, shape: tuple[int | EllipsisType | None, ...]) -> None:

@@ -24,6 +24,31 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.floa
     return np.asarray(resized, np.float64)
 
 
+def rgb_of_yuv(yuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB of ITU-R BT.601's narrow range: uint8 [..., 3] -> uint8 [..., 3].
+
+    Its factors, as they are printed with three decimals, are rounded to 20 fractional bits, and the sums to integers.
+    """
+    factors = np.array([[1.164, 0, 1.596], [1.164, -0.391, -0.813], [1.164, 2.018, 0]])
+    shifted = np.maximum(yuv.astype(np.int64), [16, 0, 0]) - [16, 128, 128]
+    sums = shifted @ np.rint(factors * 2**20).astype(np.int64).T
+    return np.asarray(np.clip((sums + 2**19) // 2**20, 0, 255), np.uint8)
+
+
+def rgb_of_frame(frame: NDArray[np.uint8], layout: str) -> NDArray[np.uint8]:
+    """All pixels of a frame, an array of one of the layouts of `preprocess`, as RGB: uint8 [h, w, 3]."""
+    if layout == "nv12":
+        height, width = len(frame) // 3 * 2, frame.shape[1]
+        chroma = frame[height:].reshape(height // 2, width // 2, 2).repeat(2, axis=0).repeat(2, axis=1)
+        return rgb_of_yuv(np.concatenate([frame[:height, :, None], chroma], axis=2))
+    if layout == "yuyv":
+        chroma = np.stack([frame[:, ::2, 1], frame[:, 1::2, 1]], axis=2).repeat(2, axis=1)
+        return rgb_of_yuv(np.concatenate([frame[:, :, :1], chroma], axis=2))
+    if layout == "gray":
+        return np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
+    return frame[:, :, ::-1] if layout == "bgr" else frame
+
+
 def srgb_to_lab(rgb: NDArray[np.floating]) -> NDArray[np.float64]:
     """CIELAB, D65, 2 degrees: float [..., 3] of 0..1 -> float64 [..., 3]. IEC 61966-2-1 and CIE 15."""
     rgb = np.asarray(rgb, np.float64)
@@ -65,3 +90,73 @@ def ciede2000(lab1: NDArray[np.floating], lab2: NDArray[np.floating]) -> NDArray
     rt = -np.sin(np.radians(2 * dtheta)) * rc  # (21)
     square = (dl / sl) ** 2 + (dc / sc) ** 2 + (dh / sh) ** 2 + rt * (dc / sc) * (dh / sh)  # (22)
     return np.asarray(np.sqrt(np.maximum(square, 0)), np.float64)
+
+
+def bilinear_matrix(size: int, out: int) -> NDArray[np.float64]:
+    """float64 [out, size]: what each of `size` samples gives to a position between two of them, at half-pixel centres;
+    beyond the first and the last centre these alone."""
+    position = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
+    return np.clip(1.0 - np.abs(position[:, None] - np.arange(size)[None, :]), 0.0, None)
+
+
+def overlay(
+    rgb: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    low: float,
+    high: float,
+    colours: NDArray[np.uint8],
+) -> NDArray[np.float64]:
+    """uint8 [H, W, 3], float32 [h, w] and the colours of heat 0 to 1, uint8 [256, 3] -> float64 [H, W, 3], not
+    rounded."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        heat = (anomaly_map.astype(np.float64) - low) / max(high - low, float(np.finfo(np.float32).tiny))
+    heat = np.where(np.isnan(heat), 1.0, np.clip(heat, 0, 1))
+    height, width = rgb.shape[:2]
+    heat = bilinear_matrix(heat.shape[0], height) @ heat @ bilinear_matrix(heat.shape[1], width).T
+    weight = (0.65 * np.minimum(1, 1.5 * heat))[:, :, None]
+    blend = rgb * (1 - weight) + colours[np.rint(heat * 255).astype(np.intp)] * weight
+    return np.asarray(blend, np.float64)
+
+
+def outline(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """bool [h, w], stretched to bool [height, width]: where both some and not all of the mask is set within max(1, a
+    270th of the shorter side) rows and columns. Beyond its border nothing is set."""
+    reach = max(1, int(min(height, width) / 270 + 0.5))
+    bounds = []
+    for size, out in zip(mask.shape, (height, width), strict=True):
+        centre = np.arange(-reach, out + reach) + 0.5
+        cell = np.clip(np.floor(centre * size / out).astype(np.intp), -1, size) + 1
+        cell[:reach], cell[out + reach :] = 0, size + 1
+        bounds.append((cell[: -2 * reach], cell[2 * reach :] + 1))
+    sums = np.pad(np.pad(mask, 1).astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    (top, bottom), (left, right) = bounds
+    rows = sums[bottom] - sums[top]
+    found = rows[:, right] - rows[:, left]
+    return np.asarray((found > 0) & (found < np.outer(bottom - top, right - left)))
+
+
+def neighbor_masked_attention(
+    q: NDArray[np.floating],
+    k: NDArray[np.floating],
+    v: NDArray[np.floating],
+    *,
+    num_heads: int,
+    height: int,
+    width: int,
+    neighbor_height: int,
+    neighbor_width: int,
+) -> NDArray[np.float64]:
+    """Attention to all keys outside of a window around the query: float [N, height * width, C] -> float64, the same.
+
+    You et al., "A Unified Model for Multi-class Anomaly Detection", NeurIPS 2022, section 3.2.
+    """
+    y, x = np.divmod(np.arange(height * width), width)
+    rows, columns = np.abs(y[:, None] - y), np.abs(x[:, None] - x)
+    hidden = (2 * rows < neighbor_height) & (2 * columns < neighbor_width)
+    images, tokens, channels = q.shape
+    heads = (images, tokens, num_heads, channels // num_heads)
+    q, k, v = (np.asarray(array, np.float64).reshape(heads).transpose(0, 2, 1, 3) for array in (q, k, v))
+    scores = np.where(hidden, -np.inf, q @ k.transpose(0, 1, 3, 2) / np.sqrt(heads[-1]))
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    attended = weights / weights.sum(axis=-1, keepdims=True) @ v
+    return np.asarray(attended.transpose(0, 2, 1, 3).reshape(images, tokens, channels))

@@ -10,6 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
+
+from tests.stand_ins.cuda import kernels, stand_in  # noqa: F401 - fixtures
+from tests.stand_ins.emulated import emulated_library  # noqa: F401
 
 SIDE = 64
 
@@ -26,6 +30,10 @@ SMALL = {
     "baseline": {**TOKENS, "network": "transformer"},
 }
 """Options that make each family small enough for a test; a new family adds a line."""
+
+# Machines that test are shared, and a moment of somebody else's work is no failure.
+settings.register_profile("edgead", deadline=None)
+settings.load_profile("edgead")
 
 # A test run started in the background inherits a Ctrl-C that is ignored, and would pass that on to what it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,6 +107,17 @@ def fp32_bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundles") / "parts.edgead"
     export_command.main([str(run), "-o", str(path)], standalone_mode=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def tensorrt_headers() -> Path:
+    """The folder of NvInfer.h: below the one that `TensorRT_ROOT` names, or where JetPack and Debian have it."""
+    named = os.environ.get("TensorRT_ROOT")  # noqa: SIM112 - as CMake writes it
+    system = [Path("/usr/include") / f"{machine}-linux-gnu" for machine in ("aarch64", "x86_64")]
+    for folder in ([Path(named), Path(named) / "include"] if named else []) + system:
+        if (folder / "NvInfer.h").is_file():
+            return folder
+    pytest.skip("no TensorRT headers: TensorRT_ROOT names no folder that has them")
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 // CIEDE2000 on the CPU: the definition of ciede2000.h along planes (SIMD). Pixels that are interleaved become planes block by
-// block. Threads are started for a call and end with it: a process that has forked, and one that has other thread pools, may
-// call this as well, and no runtime of threads has to be installed.
+// block.
 #include "edgead/ciede2000.h"
 
 #include <algorithm>
-#include <exception>
-#include <thread>
-#include <vector>
 
 #include "edgead/abi.h"
 #include "edgead/clones.h"
+#include "parallel.h"
 
 namespace {
 
@@ -55,28 +52,13 @@ EDGEAD_CLONES void along_photograph(const std::uint8_t *rgb, const float *a, con
 template <class Run>
 int over(int64_t images, int64_t pixels, std::int32_t threads, const Run &run) {
   if (images < 0 || pixels < 0 || threads < 1) return edgead::kBadCount;
-  const int64_t total = images * pixels;
-  const auto part = [&run, pixels](int64_t begin, int64_t end) {
+  edgead::in_parallel(images * pixels, kGrain, threads, [&run, pixels](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t first = begin % pixels, count = std::min(pixels - first, end - begin);
       run(begin / pixels, first, count);
       begin += count;
     }
-  };
-  const int64_t parts = std::clamp<int64_t>(total / kGrain, 1, threads);
-  std::vector<std::thread> others;
-  int64_t begin = 0;
-  try {
-    others.reserve(std::size_t(parts - 1));
-    for (int64_t index = 1; index < parts; ++index) {
-      const int64_t end = total / parts * index;
-      others.emplace_back(part, begin, end);
-      begin = end;
-    }
-  } catch (const std::exception &) {  // no more threads to be had: the rest is done here
-  }
-  part(begin, total);
-  for (std::thread &other : others) other.join();
+  });
   return edgead::kOk;
 }
 

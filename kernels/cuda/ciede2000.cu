@@ -1,15 +1,19 @@
 // CIEDE2000 on the GPU: the definition of ciede2000.h, four neighbouring pixels a thread, so that a thread reads and writes 16
 // bytes at a time wherever planes, rows and images begin at multiples of 16 bytes (uint8: 4), and single numbers elsewhere.
 //
-// The arguments are those of abi.h. Block: up to 256 x 1; grid: ceil(pixels / (4 blockDim.x)) x images, or fewer in y: a block
-// goes on to further images.
+// The arguments are those of abi.h. Grid: pixels x images, as far as there are blocks in y; a block goes on to further images.
 #include "edgead/ciede2000.h"
+
+#include <algorithm>
+
+#include "launch.cuh"
 
 namespace {
 
 using std::int64_t;
 
 constexpr int kPixels = 4;
+constexpr int kThreads = 256;
 
 __device__ constexpr edgead::SrgbTable kSrgb = edgead::srgb_table();
 
@@ -57,11 +61,9 @@ __device__ inline void read_linear(const std::uint8_t *source, int64_t count, bo
   }
 }
 
-}  // namespace
-
-extern "C" __global__ void __launch_bounds__(256)
-edgead_ciede2000_planar(const float *__restrict__ lab1, int64_t pitch1, const float *__restrict__ lab2, int64_t pitch2,
-                        int64_t images, int64_t pixels, float *__restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+ciede2000_planar(const float *__restrict__ lab1, int64_t pitch1, const float *__restrict__ lab2, int64_t pitch2,
+                 int64_t images, int64_t pixels, float *__restrict__ out) {
   const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * kPixels, count = pixels - first;
   if (count <= 0) return;
   const bool wide1 = aligned(lab1, pitch1, pixels, 16), wide2 = aligned(lab2, pitch2, pixels, 16);
@@ -80,9 +82,9 @@ edgead_ciede2000_planar(const float *__restrict__ lab1, int64_t pitch1, const fl
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-edgead_ciede2000_interleaved(const float *__restrict__ lab1, int64_t pitch1, const float *__restrict__ lab2, int64_t pitch2,
-                             int64_t rows, int64_t pixels, float *__restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+ciede2000_interleaved(const float *__restrict__ lab1, int64_t pitch1, const float *__restrict__ lab2, int64_t pitch2,
+                      int64_t rows, int64_t pixels, float *__restrict__ out) {
   const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * kPixels, count = pixels - first;
   if (count <= 0) return;
   const bool wide1 = aligned(lab1, pitch1, pixels, 16), wide2 = aligned(lab2, pitch2, pixels, 16);
@@ -99,9 +101,9 @@ edgead_ciede2000_interleaved(const float *__restrict__ lab1, int64_t pitch1, con
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-edgead_ciede2000_recolored(const std::uint8_t *__restrict__ rgb, int64_t pitch1, const float *__restrict__ ab, int64_t pitch2,
-                            int64_t images, int64_t pixels, float *__restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+ciede2000_recolored(const std::uint8_t *__restrict__ rgb, int64_t pitch1, const float *__restrict__ ab, int64_t pitch2,
+                    int64_t images, int64_t pixels, float *__restrict__ out) {
   const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * kPixels, count = pixels - first;
   if (count <= 0) return;
   const bool wide1 = aligned(rgb, pitch1, pixels, 4), wide2 = aligned(ab, pitch2, pixels, 16);
@@ -117,4 +119,31 @@ edgead_ciede2000_recolored(const std::uint8_t *__restrict__ rgb, int64_t pitch1,
           edgead::ciede2000_recolored(linear[3 * k], linear[3 * k + 1], linear[3 * k + 2], a[k], b[k]);
     write(out + image * pixels + first, count, wide, difference);
   }
+}
+
+template <class Kernel, class First, class Second>
+int launch(Kernel kernel, const First *first, int64_t pitch1, const Second *second, int64_t pitch2, int64_t images,
+           int64_t pixels, float *out, void *stream) {
+  if (images < 0 || pixels < 0) return edgead::kBadCount;
+  if (images == 0 || pixels == 0) return edgead::kOk;
+  const dim3 grid(unsigned(edgead::blocks_for(pixels, kThreads * kPixels)), unsigned(std::min(images, edgead::kGridLimit)));
+  EDGEAD_LAUNCH(kernel, grid, dim3(kThreads), 0, stream, first, pitch1, second, pitch2, images, pixels, out);
+  return edgead::launched();
+}
+
+}  // namespace
+
+int edgead_cuda_ciede2000_planar(const float *lab1, int64_t pitch1, const float *lab2, int64_t pitch2, int64_t images,
+                                 int64_t pixels, float *out, void *stream) {
+  return launch(ciede2000_planar, lab1, pitch1, lab2, pitch2, images, pixels, out, stream);
+}
+
+int edgead_cuda_ciede2000_interleaved(const float *lab1, int64_t pitch1, const float *lab2, int64_t pitch2, int64_t rows,
+                                      int64_t pixels, float *out, void *stream) {
+  return launch(ciede2000_interleaved, lab1, pitch1, lab2, pitch2, rows, pixels, out, stream);
+}
+
+int edgead_cuda_ciede2000_recolored(const std::uint8_t *rgb, int64_t pitch1, const float *ab, int64_t pitch2, int64_t images,
+                                    int64_t pixels, float *out, void *stream) {
+  return launch(ciede2000_recolored, rgb, pitch1, ab, pitch2, images, pixels, out, stream);
 }

@@ -1,5 +1,5 @@
-// The arrangements of CIEDE2000, on the CPU and as the device has them, against the one-pixel definition, bit for bit. The device
-// code is compiled for the host: what nvcc brings with it is a few lines here, and the threads run one after the other.
+// The arrangements of CIEDE2000, on the CPU and (EDGEAD_EMULATED) as the device has them, against the one-pixel definition, bit
+// for bit.
 //
 // Prints a hash of the bits of two million differences: programs for other instruction sets have to print the same one.
 #include <algorithm>
@@ -10,23 +10,7 @@
 
 #include "edgead/abi.h"
 #include "edgead/ciede2000.h"
-
-#define __global__
-#define __device__
-#define __launch_bounds__(threads)
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
-static struct {
-  unsigned x, y;
-} blockIdx, blockDim, gridDim, threadIdx;
-#define edgead_ciede2000_planar device_planar
-#define edgead_ciede2000_interleaved device_interleaved
-#define edgead_ciede2000_recolored device_recolored
-#include "../../kernels/cuda/ciede2000.cu"
-#undef edgead_ciede2000_planar
-#undef edgead_ciede2000_interleaved
-#undef edgead_ciede2000_recolored
+#include "edgead/cuda.h"
 
 namespace {
 
@@ -80,16 +64,6 @@ DEFINITION(defined_fma, __attribute__((target("avx2,fma"))))
 DEFINITION(defined_avx512, __attribute__((target("avx512f"))))
 #endif
 
-template <class Kernel, class First>
-void launch(Kernel kernel, const First *first, std::int64_t pitch1, const float *second, std::int64_t pitch2, std::int64_t images,
-            std::int64_t pixels, float *out) {
-  blockDim = {64, 1};
-  gridDim = {unsigned((pixels + 4 * blockDim.x - 1) / (4 * blockDim.x)), unsigned(std::min<std::int64_t>(images, 2))};
-  for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
-    for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
-      for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) kernel(first, pitch1, second, pitch2, images, pixels, out);
-}
-
 constexpr float kUntouched = -7.f;
 
 // Every arrangement of `images` pictures of `pixels` pixels, `gap` elements apart, from address `shift` on. The arrays end where
@@ -131,9 +105,12 @@ int arrangements(std::int64_t images, std::int64_t pixels, int gap, int shift, s
   compare(expected, [&](float *o) { edgead_ciede2000_interleaved(m1, pitch3, m2, pitch3, images, pixels, o, threads); });
   compare(expected_recolored,
           [&](float *o) { edgead_ciede2000_recolored(photo, pitch3, c, pitch2, images, pixels, o, threads); });
-  compare(expected, [&](float *o) { launch(device_planar, p1, pitch3, p2, pitch3, images, pixels, o); });
-  compare(expected, [&](float *o) { launch(device_interleaved, m1, pitch3, m2, pitch3, images, pixels, o); });
-  compare(expected_recolored, [&](float *o) { launch(device_recolored, photo, pitch3, c, pitch2, images, pixels, o); });
+#if defined(EDGEAD_EMULATED)
+  compare(expected, [&](float *o) { edgead_cuda_ciede2000_planar(p1, pitch3, p2, pitch3, images, pixels, o, nullptr); });
+  compare(expected, [&](float *o) { edgead_cuda_ciede2000_interleaved(m1, pitch3, m2, pitch3, images, pixels, o, nullptr); });
+  compare(expected_recolored,
+          [&](float *o) { edgead_cuda_ciede2000_recolored(photo, pitch3, c, pitch2, images, pixels, o, nullptr); });
+#endif
   if (different)
     std::printf("%d x %d, gap %d, shift %d, %d threads: %d\n", int(images), int(pixels), gap, shift, threads, different);
   return different;

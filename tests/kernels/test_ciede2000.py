@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import platform
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +24,13 @@ from edgead.kernels import (
     reference,
 )
 
+from .native import INSTRUCTION_SETS, digest_here, digest_on_arm, digest_with
+
 ROOT = Path(__file__).parents[2]
 PAIRS = np.loadtxt(ROOT / "tests/data/sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
 CHUNK, CHUNKS = 50_000, 5  # of each of the four kinds below: a million pairs
 LOW, HIGH = (0, -128, -128), (100, 127, 127)
 NO_NUMBER = 0x7FC00000
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-pthread")
 
 color = st.tuples(*(st.floats(low, high, width=32) for low, high in zip(LOW, HIGH, strict=True)))
 anything = st.floats(width=32)  # not a number, infinity and subnormal numbers among them
@@ -351,83 +348,17 @@ def test_a_missing_library_offers_nothing(monkeypatch, tmp_path):
 # ---- other machines --------------------------------------------------------------------------------------------------
 
 
-def built(folder, compiler, *flags):
-    """tests/kernels/test_ciede2000.cpp with the CPU's arrangement, as one program."""
-    sources = (ROOT / "tests/kernels/test_ciede2000.cpp", ROOT / "kernels/cpu/ciede2000.cpp")
-    program = folder / "test_ciede2000"
-    command = [compiler, *FLAGS, *flags, f"-I{ROOT / 'kernels/include'}", *map(str, sources), "-o", str(program)]
-    subprocess.run(command, check=True, timeout=300)
-    return program
-
-
-def digest(*command):
-    """The hash of the bits of a million differences, after all comparisons inside the program have passed."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return re.search(r"bits ([0-9a-f]{16})", done.stdout)[1]
-
-
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    compiler = shutil.which("c++") or pytest.skip("there is no C++ compiler")
-    return digest(built(tmp_path_factory.mktemp("here"), compiler))
+    return digest_here("ciede2000", tmp_path_factory.mktemp("here"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("flag", "needed"),
-    [
-        ("-msse2", {"sse2"}),
-        ("-mavx2", {"avx2"}),
-        ("-march=haswell", {"avx2", "fma", "bmi2"}),  # FMA is there and must not be used
-        ("-march=skylake-avx512", {"avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"}),
-    ],
-)
+@pytest.mark.parametrize(("flag", "needed"), INSTRUCTION_SETS)
 def test_every_instruction_set_gives_the_same_bits(here, flag, needed, tmp_path):
-    if platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip("this is no x86-64")
-    if not needed <= set(Path("/proc/cpuinfo").read_text().split()):
-        pytest.skip(f"this processor lacks one of {', '.join(sorted(needed))}")
-    assert digest(built(tmp_path, shutil.which("c++"), "-DEDGEAD_CLONES=", flag)) == here
+    assert digest_with("ciede2000", tmp_path, flag, needed) == here
 
 
 @pytest.mark.slow
 def test_an_arm_gives_the_same_bits(here, tmp_path):
-    compiler = shutil.which("aarch64-linux-gnu-g++") or pytest.skip("there is no aarch64-linux-gnu-g++")
-    emulator = shutil.which("qemu-aarch64") or pytest.skip("there is no qemu-aarch64")
-    assert digest(emulator, built(tmp_path, compiler, "-static")) == here
-
-
-# ---- the device code, without a device -------------------------------------------------------------------------------
-
-
-def compiled_for_the_device(*flags):
-    nvcc = shutil.which("nvcc") or pytest.skip("there is no nvcc")
-    listed = subprocess.run([nvcc, "--list-gpu-arch"], check=True, capture_output=True, text=True).stdout.split()
-    source = ROOT / "kernels/cuda/ciede2000.cu"
-    fixed = [nvcc, "-std=c++17", "-O3", "-fmad=false", f"-I{ROOT / 'kernels/include'}", str(source)]
-    known = [arch for arch in ("compute_75", "compute_87", "compute_90", "compute_120") if arch in listed]
-    assert known
-    for arch in known:
-        flag = f"-arch={arch if '-ptx' in flags else arch.replace('compute', 'sm')}"
-        yield arch, subprocess.run([*fixed, *flags, flag], check=True, capture_output=True, text=True, timeout=300)
-
-
-def test_no_kernel_spills_registers_or_uses_local_memory(tmp_path):
-    for arch, done in compiled_for_the_device("-cubin", "-Xptxas", "-v", "-o", str(tmp_path / "image")):
-        report = done.stdout + done.stderr
-        kernels = re.findall(r"entry function '(edgead_ciede2000_\w+)'", report)
-        assert sorted(kernels) == [f"edgead_ciede2000_{name}" for name in ("interleaved", "planar", "recolored")], arch
-        free = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
-        assert report.count("bytes stack frame") == report.count(free) == 3, (arch, report)
-        assert max(map(int, re.findall(r"Used (\d+) registers", report))) <= 64, arch  # 4 blocks of 256 threads
-
-
-def test_no_kernel_fuses_or_approximates(tmp_path):
-    target = tmp_path / "image.ptx"
-    for arch, _ in compiled_for_the_device("-ptx", "-o", str(target)):
-        text = target.read_text()
-        rounding = set(re.findall(r"\b(?:fma|mad|div|rcp|sqrt|ex2|lg2|sin|cos)\.[a-z.]*f32\b", text))
-        assert rounding == {"div.rn.f32", "rcp.rn.f32", "sqrt.rn.f32"}, arch  # each rounded once, as IEEE 754 says
-        assert ".ftz" not in text, arch
-        assert "ld.global.nc.v4" in text and "st.global.v4" in text, arch
+    assert digest_on_arm("ciede2000", tmp_path) == here

@@ -2,19 +2,20 @@
 #pragma once
 #include <cstdint>
 
+#include "edgead/frame.h"
+#include "edgead/half.h"
+#include "edgead/neighbor_masked_attention.h"
+#include "edgead/region.h"
+#include "edgead/status.h"
+
 #define EDGEAD_API extern "C" __attribute__((visibility("default")))
 
-namespace edgead {
-enum Status : int { kOk = 0, kBadSize = 1, kBadChannels = 2, kNoMemory = 3, kBadCount = 4 };
-}
+// An area of a frame as RGB, resized to uint8 [out_height, out_width, 3], contiguous, which shares no memory with the frame: the
+// definition is in preprocess.h. At most `threads` threads work on it, at least 1; their number changes no bit.
+EDGEAD_API int edgead_preprocess(const edgead::Frame *frame, const edgead::Area *area, std::uint8_t *target,
+                                 std::int32_t out_height, std::int32_t out_width, std::int32_t threads);
 
-// Resize uint8 [height, width, channels] (1 or 3; pixels contiguous, rows row_bytes apart) to uint8 [out_height, out_width, 3],
-// contiguous. Gray becomes three equal channels; swap != 0 exchanges the first and the third.
-EDGEAD_API int edgead_resize_u8(const std::uint8_t *source, std::int64_t row_bytes, std::int32_t height, std::int32_t width,
-                                std::int32_t channels, int swap, std::uint8_t *target, std::int32_t out_height,
-                                std::int32_t out_width);
-
-// The taps of one axis, as the CUDA kernel takes them: first and count [out], weight [out, edgead_resize_taps(in, out)].
+// The taps of one axis of the resize: first and count [out], weight [out, edgead_resize_taps(in, out)].
 EDGEAD_API std::int32_t edgead_resize_taps(std::int32_t in, std::int32_t out);
 EDGEAD_API int edgead_resize_axis(std::int32_t in, std::int32_t out, std::int32_t *first, std::int32_t *count,
                                   std::int16_t *weight);
@@ -32,3 +33,21 @@ EDGEAD_API int edgead_ciede2000_interleaved(const float *lab1, std::int64_t pitc
                                             std::int64_t rows, std::int64_t pixels, float *out, std::int32_t threads);
 EDGEAD_API int edgead_ciede2000_recolored(const std::uint8_t *rgb, std::int64_t pitch1, const float *ab, std::int64_t pitch2,
                                            std::int64_t images, std::int64_t pixels, float *out, std::int32_t threads);
+
+// Neighbour-masked attention as neighbor_masked_attention.h defines it. q, k, v and out: [batch, height * width, heads * dim] of
+// `type`, a NumberType, contiguous, each at a multiple of its numbers' size; `out` shares no memory with the others. At most
+// `threads` threads work on it, at least 1; their number changes no bit.
+EDGEAD_API int edgead_neighbor_masked_attention(const void *q, const void *k, const void *v, void *out, std::int32_t type,
+                                                const edgead::Attention *problem, std::int32_t threads);
+
+// The regions of an anomaly map, float32 [height, width], as postprocess.h defines them: the first `capacity` of them in `regions`,
+// how many there are in `count`. There are never more than (height + 1) / 2 * ((width + 1) / 2).
+EDGEAD_API int edgead_regions(const float *map, std::int32_t height, std::int32_t width, float threshold, edgead::Region *regions,
+                              std::int32_t capacity, std::int32_t *count);
+
+// The frame under its anomaly map, float32 [map_height, map_width], as postprocess.h defines it: uint8 [height, width, 3] of the
+// frame's size, contiguous, RGB, or with swap != 0 BGR. threshold: what is outlined, in the colour `line`, 0xRRGGBB; NaN: nothing.
+// `target` shares no memory with the others. At most `threads` threads work on it, at least 1; their number changes no bit.
+EDGEAD_API int edgead_overlay(const edgead::Frame *frame, const float *map, std::int32_t map_height, std::int32_t map_width,
+                              float low, float high, float threshold, std::uint32_t line, std::uint8_t *target, std::int32_t swap,
+                              std::int32_t threads);

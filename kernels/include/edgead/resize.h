@@ -37,9 +37,9 @@ EDGEAD_HD std::int64_t triangle(std::int64_t in, std::int64_t out, std::int64_t 
   return distance < reach ? reach - distance : 0;
 }
 
-// An upper bound of the taps of one output: the support is 2 max(1, in / out) wide.
+// The most taps that one output can have: the support is 2 max(1, in / out) wide, and its two ends do not count.
 EDGEAD_HD std::int32_t resize_taps(std::int32_t in, std::int32_t out) {
-  const std::int32_t wide = in > out ? 2 * ((in + out - 1) / out) + 1 : 3;
+  const std::int32_t wide = in > out ? (2 * in + out - 1) / out : 2;
   return wide < in ? wide : in;
 }
 
@@ -71,20 +71,5 @@ EDGEAD_HD std::int32_t resize_weights(std::int32_t in, std::int32_t out, std::in
 
 EDGEAD_HD std::int32_t round_column(std::int32_t sum) { return (sum + (1 << (kColumnShift - 1))) >> kColumnShift; }
 EDGEAD_HD std::uint8_t round_row(std::int32_t sum) { return std::uint8_t((sum + (1 << (kRowShift - 1))) >> kRowShift); }
-
-// One channel of one output pixel. `source` points at that channel of the image's first pixel.
-EDGEAD_HD std::uint8_t resize_pixel(const std::uint8_t *source, std::int64_t row_bytes, std::int32_t channels,
-                                    const ResizeAxis &columns, const ResizeAxis &rows, std::int32_t y, std::int32_t x) {
-  const std::int16_t *wy = columns.weight + std::int64_t(y) * columns.stride;
-  const std::int16_t *wx = rows.weight + std::int64_t(x) * rows.stride;
-  std::int32_t sum = 0;
-  for (std::int32_t k = 0; k < rows.count[x]; ++k) {
-    const std::uint8_t *p = source + columns.first[y] * row_bytes + std::int64_t(rows.first[x] + k) * channels;
-    std::int32_t column = 0;
-    for (std::int32_t m = 0; m < columns.count[y]; ++m, p += row_bytes) column += wy[m] * *p;
-    sum += wx[k] * round_column(column);
-  }
-  return round_row(sum);
-}
 
 }  // namespace edgead
