@@ -51,7 +51,7 @@ class BuildReport:
     """What was built. bundle: with the new precision. engine: its entry in the cache, None where it is for another
     device. plan: the serialised engine. comparison: with the fp32 graph. int8_layers, layers: convolutions and matrix
     products that compute in INT8, and all of them; others: why each of the rest does not, as far as the runtime
-    tells."""
+    tells. plugins: nodes of our operators that TensorRT runs as plugins; bodies: `name: why not`, for the others."""
 
     bundle: Bundle
     target: str
@@ -62,6 +62,8 @@ class BuildReport:
     int8_layers: int
     layers: int
     others: tuple[str, ...]
+    plugins: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -73,6 +75,8 @@ class BuildReport:
             "int8_layers": self.int8_layers,
             "layers": self.layers,
             "others": list(self.others),
+            "plugins": list(self.plugins),
+            "bodies": list(self.bodies),
         }
 
 
@@ -111,7 +115,9 @@ def build_engine(
     built = bundle.with_variant(options.precision, variant, members).preferring(options.precision)
     entry = cache.store(engine_key(built, target, options.precision), plan.data) if runs_here else None
     built.write(path)
-    return BuildReport(built, target, options.precision, entry, plan.data, comparison, *convolutions)
+    return BuildReport(
+        built, target, options.precision, entry, plan.data, comparison, *convolutions, plan.plugins, plan.bodies
+    )
 
 
 def choose_target(target: str) -> str:

@@ -14,10 +14,13 @@ import torch
 from onnx.defs import OpSchema
 from onnxscript.values import Op, Opset
 
+from edgead.engines.plugins import NAMESPACE
 from edgead.errors import ExportError
 from edgead.export.bodies import ciede2000, neighbor_masked_attention
+from edgead.export.plugins import ATTRIBUTE
 
 DOMAIN, VERSION = "edgead", 1
+_PLUGIN = {ATTRIBUTE: NAMESPACE}  # a parser of TensorRT that finds the plugin registered takes it, and else the body
 
 _BODIES = {"NeighborMaskedAttention": neighbor_masked_attention.BODY, "CIEDE2000": ciede2000.BODY}
 
@@ -30,7 +33,10 @@ def _operator(name: str, inputs: tuple[str, ...], attributes: tuple[str, ...], k
         inputs=[OpSchema.FormalParameter(each, "T") for each in inputs],
         outputs=[OpSchema.FormalParameter("y", "T")],
         type_constraints=[("T", [f"tensor({kind})" for kind in kinds], "")],
-        attributes=[OpSchema.Attribute(each, OpSchema.AttrType.INT, "") for each in attributes],
+        attributes=[
+            *(OpSchema.Attribute(each, OpSchema.AttrType.INT, "") for each in attributes),
+            OpSchema.Attribute(ATTRIBUTE, OpSchema.AttrType.STRING, ""),
+        ],
     )
     return Op(Opset(DOMAIN, VERSION), name, schema)
 
@@ -56,11 +62,12 @@ def _attention(
         width=width,
         neighbor_height=neighbor_height,
         neighbor_width=neighbor_width,
+        **_PLUGIN,
     )
 
 
 def _difference(lab1: Any, lab2: Any) -> Any:
-    return _DIFFERENCE(lab1, lab2)
+    return _DIFFERENCE(lab1, lab2, **_PLUGIN)
 
 
 _TRANSLATIONS: dict[str, Callable[..., Any]] = {"neighbor_masked_attention": _attention, "ciede2000": _difference}

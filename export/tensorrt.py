@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgead.engines import tensorrt
-from edgead.engines.tensorrt import INPUT, bindings, journal, reason
+from edgead.engines import plugins, tensorrt
+from edgead.engines.tensorrt import INPUT, Message, bindings, journal, load_plugins, reason
 from edgead.errors import EngineError, EngineUnavailable
 from edgead.export.layers import ConvolutionReport, Layer, assign_products, convolution_report, parse_layers
 from edgead.export.phases import Phases
+from edgead.export.plugins import Selection, select
 from edgead.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class PlanOptions:
     scratch memory at most; None leaves it to the library. optimization_level: 0 (fast build) to 5 (fast plan); None
     is the library's own. compute_capabilities: GPUs to build for, such as `8.6` (tensorrt-rtx only); none leaves it
     to the library. tf32: let float32 products round their operands to 10 bits; faster, and no longer what the graph
-    says.
+    says. plugins: run our operators as plugins, where their library was built.
     """
 
     min_batch: int = 1
@@ -49,6 +50,7 @@ class PlanOptions:
     optimization_level: int | None = None
     compute_capabilities: tuple[str, ...] = ()
     tf32: bool = False
+    plugins: bool = True
 
     def __post_init__(self) -> None:
         faults = {
@@ -67,12 +69,15 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialised engine. runtime: the target. version: of the library that built it, and that has to run it."""
+    """A serialised engine. runtime: the target. version: of the library that built it, and that has to run it. plugins:
+    nodes that run as plugins; bodies: `name: why not`, for the other nodes of our operators."""
 
     data: bytes
     runtime: str
     version: str
     layers: tuple[Layer, ...]
+    plugins: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
 
 
 def unavailable(target: str) -> str | None:
@@ -119,9 +124,17 @@ def _build(trt: ModuleType, model: bytes, target: str, options: PlanOptions, pha
         except TypeError as error:  # the bindings' answer where the library gives no builder
             todo = "build on the device itself, or for tensorrt-rtx"
             raise EngineError(f"the builder does not start ({reason(messages)})", target, todo) from error
-        strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-        network: api.INetworkDefinition = builder.create_network(strongly_typed)
-        parser = _parse(trt, network, model, record.logger, target)  # kept: the network's weights are the parser's
+        absent: str | None = load_plugins(target) if options.plugins else "the options say so"
+        bodies: dict[str, str] = dict.fromkeys(plugins.OPERATORS, absent) if absent else {}
+        while True:
+            selection: Selection = select(model, bodies)
+            strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+            network: api.INetworkDefinition = builder.create_network(strongly_typed)
+            parser: api.OnnxParser = trt.OnnxParser(network, record.logger)  # kept: the network's weights are its own
+            understood: bool = parser.parse(selection.model)
+            if understood:
+                break
+            bodies |= _refused(parser, selection, messages, target)
         config: api.IBuilderConfig = builder.create_builder_config()
         _configure(trt, config, options, target)
         profile: api.IOptimizationProfile = builder.create_optimization_profile()
@@ -140,23 +153,25 @@ def _build(trt: ModuleType, model: bytes, target: str, options: PlanOptions, pha
         layers = assign_products(layers, _products(trt, network))
         del parser, monitor
     phases.finish()
-    return Plan(data, target, str(trt.__version__), layers)
+    return Plan(data, target, str(trt.__version__), layers, selection.plugins, selection.bodies)
 
 
-def _parse(
-    trt: ModuleType, network: api.INetworkDefinition, model: bytes, logger: api.ILogger, target: str
-) -> api.OnnxParser:
-    parser: api.OnnxParser = trt.OnnxParser(network, logger)
-    understood: bool = parser.parse(model)
-    if understood:
-        return parser
-    faults = []
+def _refused(parser: api.OnnxParser, selection: Selection, messages: list[Message], target: str) -> dict[str, str]:
+    """The operators whose plugins refuse a node of the graph, and why. Raises EngineError where it is refused for
+    another reason."""
+    faults, refused = [], {}
     for index in range(parser.num_errors):
         error: api.ParserError = parser.get_error(index)
         name: str = error.node_name()
         operator: str = error.node_operator()
         text: str = error.desc()
         faults.append(f"{operator} {name!r}: {' '.join(text.split())}" if name or operator else " ".join(text.split()))
+        if name in selection.plugins:
+            head = f"{plugins.NAMESPACE} {operator}: "
+            said = [message.text.removeprefix(head) for message in messages if message.text.startswith(head)]
+            refused[operator] = said[-1] if said else "its plugin refuses it"
+    if refused:
+        return refused
     raise EngineError(f"the graph is refused ({'; '.join(faults)[:500]})", target, "export it again, or report it")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -108,6 +109,11 @@ def describe(bundle: Path, report: BuildReport) -> list[str]:
     if report.precision == "int8":
         lines.append(f"  {report.int8_layers} of {report.layers} convolutions and matrix products run in INT8")
     lines += [f"    not {other}" for other in report.others if report.precision == "int8"]
+    if report.plugins or report.bodies:
+        total = len(report.plugins) + len(report.bodies)
+        lines.append(f"  {len(report.plugins)} of {total} operators of edgead's own run as plugins")
+    reasons = Counter(body.partition(": ")[2] for body in report.bodies)
+    lines += [f"    {count} by their bodies: {reason}" for reason, count in reasons.items()]
     run = f"verified on {comparison.target}" + (
         " (emulated: the target cannot run here)" if comparison.emulated else ""
     )

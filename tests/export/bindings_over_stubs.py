@@ -42,9 +42,9 @@ def split(arguments):
 def takes(function, count):
     """Whether some overload takes `count` positional arguments, by the signatures that pybind11 writes down."""
     target = function.__init__ if isinstance(function, type) else function
-    signatures = re.findall(r"^(?:\d+\. )?\w+\((self.*)\) -> ", target.__doc__ or "", re.MULTILINE)
+    signatures = re.findall(r"^(?:\d+\. )?\w+\((.*)\) -> ", target.__doc__ or "", re.MULTILINE)
     for signature in signatures:
-        parameters = split(signature)[1:]
+        parameters = [part for part in split(signature) if not re.match(r"self\b", part)]
         if sum(" = " not in parameter for parameter in parameters) <= count <= len(parameters):
             return True
     return False

@@ -186,7 +186,8 @@ def test_every_use_is_a_node_and_the_body_stands_in_the_model_once(exported):
     nodes = [node for node in parsed.graph.node if node.domain == "edgead"]
     assert [node.op_type for node in nodes] == [OPERATOR] * 2
     options = model.network[1].options
-    assert {attribute.name: attribute.i for attribute in nodes[0].attribute} == options
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in nodes[0].attribute}
+    assert values == {**options, "plugin_namespace": b"edgead"}
     assert [(function.domain, function.name) for function in parsed.functions] == [("edgead", OPERATOR)]
     assert {opset.domain: opset.version for opset in parsed.opset_import} == {"": 18, "edgead": 1}
     assert {node.domain for node in parsed.functions[0].node} == {""}
@@ -381,7 +382,8 @@ def test_a_difference_of_colors_is_a_node_with_a_body_in_single():
     graph = to_graph(Judge(), 8, 8, BATCH)
     parsed = onnx.load_from_string(graph)
     (node,) = (node for node in parsed.graph.node if node.domain == "edgead")
-    assert (node.op_type, list(node.attribute)) == ("CIEDE2000", [])
+    assert node.op_type == "CIEDE2000"
+    assert list(node.attribute) == [helper.make_attribute("plugin_namespace", "edgead")]
     assert [(function.domain, function.name) for function in parsed.functions] == [("edgead", "CIEDE2000")]
     inlined = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(parsed), strict_mode=True).graph
     kinds = {value.type.tensor_type.elem_type for value in inlined.value_info}

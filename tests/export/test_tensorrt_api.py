@@ -301,6 +301,7 @@ def test_the_names_that_matter_are_seen(uses):
     } <= paths
     assert {"Runtime.deserialize_cuda_engine", "IExecutionContext.execute_async_v3", "TensorIOMode.INPUT"} <= paths
     assert {"ILogger.log", "ILogger.Severity.name", "ParserError.node_name", "IBuilderConfig.progress_monitor"} <= paths
+    assert {"get_plugin_registry", "IPluginRegistry.load_library"} <= paths
     guarded = {use.path for use in uses if use.guards}
     assert {"IBuilderConfig.set_compute_capability", "ComputeCapability.__members__"} <= guarded
     assert len(paths) > 50

@@ -26,6 +26,7 @@ from edgead.training.models import build
 
 SIDE, BATCH = 64, 4
 TARGET = "tensorrt-rtx"
+BODIES = PlanOptions(max_batch=BATCH, compute_capabilities=("8.6",), plugins=False)
 
 needs_rtx = pytest.mark.skipif(unavailable(TARGET) is not None, reason=f"{unavailable(TARGET)}")
 
@@ -146,7 +147,7 @@ def test_float_plans_keep_to_their_type(plans, graphs, precision, kind):
 @needs_rtx
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_transformers_are_built_and_their_masks_made_once(transformers, precision):
-    plan = build_plan(transformers[precision], TARGET, PlanOptions(max_batch=BATCH, compute_capabilities=("8.6",)))
+    plan = build_plan(transformers[precision], TARGET, BODIES)
     report = convolution_report(plan.layers)
     weighted = {
         node.name
@@ -173,7 +174,7 @@ def classifiers(small) -> dict[str, bytes]:
 @needs_rtx
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_colours_are_built_in_single_precision(classifiers, precision):
-    plan = build_plan(classifiers[precision], TARGET, PlanOptions(max_batch=BATCH, compute_capabilities=("8.6",)))
+    plan = build_plan(classifiers[precision], TARGET, BODIES)
     model = onnx.load_from_string(classifiers[precision])
     dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     rounded = {node.name for node in model.graph.node if node.op_type in LAYERS and node.input[0] in dequantised}
