@@ -29,7 +29,7 @@ if __name__ == "__main__":
         for _ in range(given.rounds):
             for name, detector in detectors.items():
                 begin = time.perf_counter()
-                detector.infer(image)
+                detector.engine.infer(image)
                 times[name].append(time.perf_counter() - begin)
     reference = statistics.median(times["fp32"])
     for name, taken in times.items():

@@ -42,19 +42,19 @@ class Bench:
 
 def bench(detector: Detector, source: str, *, frames: int = 200, rounds: int = 3, progress: Progress = silent) -> Bench:
     """Measure in turns, so that a machine that changes its speed changes both: `rounds` times the engine on a frame in
-    memory, then the pipeline (capture, decode, resize, engine, judgement) on `frames` frames of `source`.
+    the host's memory, then the pipeline (capture, decode, resize, engine, judgement) on `frames` frames of `source`.
 
     Raises SourceError where the source cannot be read.
     """
     measured = Bench()
     image = np.random.default_rng(0).integers(0, 256, (1, detector.height, detector.width, 3), np.uint8)
     for _ in range(_WARM_UP):
-        detector.infer(image)
+        detector.engine.infer(image)
     for turn in range(rounds):
         progress("measuring", turn, rounds)
         begin = time.perf_counter()
         for _ in range(frames):
-            detector.infer(image)
+            detector.engine.infer(image)
         measured.engine.append(frames / (time.perf_counter() - begin))
         with Stream(detector, open_source(source), policy="every", max_frames=frames) as run:
             begin = time.perf_counter()

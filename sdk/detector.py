@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgead.bundle import Bundle
 from edgead.engines.base import Engine
 from edgead.errors import FrameError
 from edgead.frame import Frame, Image
-from edgead.kernels import resize
-from edgead.regions import find_regions
+from edgead.pipeline import open_pipeline
+from edgead.pipeline.base import Answer
+from edgead.regions import find_spots, in_frame
 from edgead.result import Result, Verdict
-
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 class Detector:
     """Judges frames with one engine and the thresholds of its precision.
 
     It owns the engine, which runs until `close` or the end of a `with` block. Calls are not thread safe, but `prepare`
-    and `judge` may run in other threads than `infer`.
+    and `judge` may run in other threads than `infer`. maps, overlay: what an engine on a GPU brings back besides the
+    verdict; on the host the map is always there, and an overlay never.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, precision: str) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine, precision: str, *, maps: bool = True, overlay: bool = False
+    ) -> None:
         variant = bundle.manifest.variant(precision)
         self.bundle, self.precision = bundle, precision
         self.thresholds, self.score_range = variant.thresholds, variant.score_range
@@ -36,10 +37,19 @@ class Detector:
         self.digest = bundle.digest
         self.engine = engine
         engine.__enter__()
+        try:
+            pixel = self.thresholds.pixel.value
+            self._pipeline = open_pipeline(engine, self.height, self.width, pixel, maps=maps, overlay=overlay)
+        except BaseException:
+            engine.__exit__(None, None, None)
+            raise
 
     def close(self) -> None:
-        """Free the engine."""
-        self.engine.__exit__(None, None, None)
+        """Free the engine and what is around it."""
+        try:
+            self._pipeline.close()
+        finally:
+            self.engine.__exit__(None, None, None)
 
     def __enter__(self) -> Detector:
         return self
@@ -57,14 +67,15 @@ class Detector:
         begin = time.perf_counter()
         prepared = self.prepare(image)
         ready = time.perf_counter()
-        outputs = self.infer(prepared[None])
+        answer = self.infer(prepared)
         done = time.perf_counter()
         frame = Frame(image, 0, "image", time.time())
         timing = {"prepare": (ready - begin) * 1e3, "infer": (done - ready) * 1e3}
-        return self.judge(outputs, 0, frame, timing)
+        return self.judge(answer, frame, timing)
 
-    def prepare(self, image: Image) -> Image:
-        """Resize a frame (BGR or gray, any size) to the graph's input: uint8 [height, width, 3], RGB."""
+    def prepare(self, image: Image) -> Any:
+        """Bring a frame (BGR or gray, any size) to the engine as the graph takes it; what comes of it is for `infer`
+        alone, once, or may be let go."""
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             kind = getattr(image, "dtype", type(image).__name__)
             raise FrameError(f"the frame is {kind}, not uint8", "detector", "give 8-bit frames as OpenCV does")
@@ -72,25 +83,24 @@ class Detector:
             raise FrameError(
                 f"the frame has shape {image.shape}", "detector", "give [h, w, 3] in BGR order or [h, w] gray"
             )
-        return resize(image, self.height, self.width, swap_channels=True)
+        return self._pipeline.prepare(image)
 
-    def infer(self, batch: Image) -> dict[str, NDArray[np.float32]]:
-        """uint8 [N, height, width, 3], RGB -> `score` float32 [N], `anomaly_map` float32 [N, height, width], in raw
-        units."""
-        return self.engine.infer(batch)
+    def infer(self, prepared: Any) -> Answer:
+        """What `prepare` gave -> what the graph says of the frame, in raw units."""
+        return self._pipeline.infer(prepared)
 
-    def judge(self, outputs: Outputs, index: int, frame: Frame, timing: dict[str, float]) -> Result:
-        """Turn the outputs for one frame into a result.
+    def judge(self, answer: Answer, frame: Frame, timing: dict[str, float]) -> Result:
+        """Turn the answer for one frame into a result.
 
-        Raises FrameError where the score is not a finite number: such a frame is never accepted as good.
+        Raises FrameError where the score or the map is not finite: such a frame is never accepted as good.
         """
-        score = float(outputs["score"][index])
-        anomaly_map = np.ascontiguousarray(outputs["anomaly_map"][index], np.float32)
-        if not np.isfinite(score) or not np.isfinite(anomaly_map).all():
+        score, anomaly_map = answer.score, answer.anomaly_map
+        if not np.isfinite(score) or not answer.finite:
             raise FrameError(
                 "the engine gave a score that is not a number", f"frame {frame.frame_id}", "verify the engine"
             )
         mask = anomaly_map >= self.thresholds.pixel.value
+        spots = find_spots(anomaly_map, self.thresholds.pixel.value) if answer.spots is None else answer.spots
         return Result(
             pred_score=self._normalise(score),
             pred_label=score >= self.thresholds.image.value,
@@ -98,12 +108,13 @@ class Detector:
             pred_mask=mask,
             raw_score=score,
             verdict=self._verdict(score),
-            regions=find_regions(anomaly_map, mask, frame.image.shape[0], frame.image.shape[1]),
+            regions=in_frame(spots, (self.height, self.width), *frame.image.shape[:2]),
             frame_id=frame.frame_id,
             source=frame.source,
             captured_at=frame.captured_at,
             timing=timing,
             bundle=self.digest,
+            overlay=answer.overlay,
         )
 
     def _verdict(self, score: float) -> Verdict:

@@ -77,4 +77,5 @@ class Handover(Generic[T]):
         """Nothing more will be taken; what waits is let go."""
         with self._changed:
             self._closed = True
+            self._items.clear()
             self._changed.notify_all()

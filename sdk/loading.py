@@ -17,12 +17,20 @@ from edgead.errors import EngineError
 log = logging.getLogger(__name__)
 
 
-def load(path: str | Path, *, target: str = "auto", precision: str | None = None) -> Detector:
+def load(
+    path: str | Path,
+    *,
+    target: str = "auto",
+    precision: str | None = None,
+    maps: bool = True,
+    overlay: bool = False,
+) -> Detector:
     """Read a bundle and start its engine.
 
     target: `auto` (TensorRT on NVIDIA, else OpenVINO), or a target's name. precision: `fp32`, `fp16` or `int8`; by
     default the one that `edgead build-engine` last verified, else fp32. The engine comes from the cache; OpenVINO
-    compiles it on a miss.
+    compiles it on a miss. maps, overlay: whether a GPU gives the anomaly map of a frame to its result, and the frame
+    with the map drawn over it; without them little more than the verdict leaves it.
 
     Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where a
     TensorRT engine was not built on this device.
@@ -30,15 +38,17 @@ def load(path: str | Path, *, target: str = "auto", precision: str | None = None
     bundle = read_bundle(path)
     precision = precision or bundle.manifest.preferred
     bundle.manifest.variant(precision)
-    return Detector(bundle, open_engine(bundle, choose(target), precision, where=str(path)), precision)
+    engine = open_engine(bundle, choose(target), precision, where=str(path))
+    return Detector(bundle, engine, precision, maps=maps, overlay=overlay)
 
 
 def engine_key(bundle: Bundle, target: str, precision: str) -> EngineKey:
     """The cache key of the engine that this machine would run."""
-    graph = hashlib.sha256(bundle.graph(precision)).hexdigest()
+    graph = bundle.graph(precision)
     batches = (1, bundle.manifest.max_batch)
     if target == "openvino":
-        return EngineKey(graph, precision, *batches, target, openvino.runtime_version(), openvino.device_name())
+        digest = hashlib.sha256(graph).hexdigest()
+        return EngineKey(digest, precision, *batches, target, openvino.runtime_version(), openvino.device_name())
     return tensorrt.engine_key(graph, precision, batches, target)
 
 

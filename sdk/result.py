@@ -37,9 +37,11 @@ class Result:
     """What a detector says of one frame.
 
     pred_score: 0..1, where 0.5 is the threshold. pred_label: True when anomalous (verdict `reject`). anomaly_map:
-    float32 [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold. raw_score: the
-    graph's score. timing: milliseconds per stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since
-    1970-01-01 UTC.
+    float32 [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold; both are [0, 0]
+    where a detector on a GPU was asked to leave maps there. raw_score: the graph's score. timing: milliseconds per
+    stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since 1970-01-01 UTC. overlay: uint8
+    [h, w, 3] BGR, the frame with its map over it, half hot at the pixel threshold and outlined there, where a detector
+    on a GPU was asked for it.
     """
 
     pred_score: float
@@ -54,6 +56,7 @@ class Result:
     captured_at: float
     timing: dict[str, float] = field(default_factory=dict)
     bundle: str = ""
+    overlay: NDArray[np.uint8] | None = None
 
     def record(self) -> dict[str, Any]:
         """The result without its arrays, ready for JSON: one line of a results file."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal, Protocol, TypeVar
 
 from edgead.errors import FrameError, SinkError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Signal
@@ -32,28 +29,32 @@ POLL_SECONDS = 0.2  # how late a request to stop may be noticed
 STOP_SECONDS = 10.0  # how long a source may take to answer or to close before the run ends without it
 
 
-class Judge(Protocol):
-    """The part of `edgead.Detector` that a stream needs. `prepare` runs in another thread than `infer` and `judge`."""
+P = TypeVar("P")
+A = TypeVar("A")
 
-    def prepare(self, image: Image) -> Image:
-        """A frame -> the graph's input. Raises FrameError for a frame that it does not take."""
 
-    def infer(self, batch: Image) -> Mapping[str, NDArray[np.float32]]:
-        """uint8 [N, H, W, 3] -> the graph's outputs."""
+class Judge(Protocol[P, A]):
+    """The part of `edgead.Detector` that a stream needs. `prepare` runs in another thread than `infer` and `judge`, and
+    up to QUEUE frames ahead."""
 
-    def judge(
-        self, outputs: Mapping[str, NDArray[np.float32]], index: int, frame: Frame, timing: dict[str, float]
-    ) -> Result:
-        """The outputs for one frame -> its result."""
+    def prepare(self, image: Image) -> P:
+        """A frame -> what `infer` takes. Raises FrameError for a frame that it does not take. A prepared frame that
+        gives way to a newer one is let go."""
+
+    def infer(self, prepared: P) -> A:
+        """What `prepare` gave -> what is said of it."""
+
+    def judge(self, answer: A, frame: Frame, timing: dict[str, float]) -> Result:
+        """What is said of a frame -> its result. Raises FrameError for one that has none."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame on its way to the engine. timing: milliseconds so far. age: seconds since its capture at `since`, a
-    time.perf_counter()."""
+    """A frame on its way to the engine. ready: what the detector made of it. timing: milliseconds so far. age: seconds
+    since its capture at `since`, a time.perf_counter()."""
 
     frame: Frame
-    image: Image
+    ready: Any
     timing: dict[str, float]
     age: float
     since: float
@@ -76,7 +77,7 @@ class Stream:
 
     def __init__(
         self,
-        detector: Judge,
+        detector: Judge[Any, Any],
         source: Source | str | int | Path,
         *,
         policy: Policy | None = None,
@@ -161,10 +162,10 @@ class Stream:
 
     def _judge(self, item: Prepared) -> Result:
         begin = time.perf_counter()
-        outputs = self._detector.infer(item.image[None])
+        answer = self._detector.infer(item.ready)
         inferred = time.perf_counter()
         timing = {**item.timing, "wait": (begin - item.since) * 1e3, "infer": (inferred - begin) * 1e3}
-        result = self._detector.judge(outputs, 0, item.frame, timing)
+        result = self._detector.judge(answer, item.frame, timing)
         done = time.perf_counter()
         result.timing.update(timing, judge=(done - inferred) * 1e3, total=(item.age + done - item.since) * 1e3)
         self._summary.count(result)
@@ -210,13 +211,13 @@ class Stream:
     def _prepare(self, frame: Frame, begin: float) -> Prepared | LostFrame:
         read = time.perf_counter()
         try:
-            image = self._detector.prepare(frame.image)
+            ready = self._detector.prepare(frame.image)
         except FrameError as error:
             return _refused(frame, error)
         done = time.perf_counter()
         # A live source may hold a frame before it is read, and its clock is the wall's, which may be set meanwhile
         age = max(0.0, time.time() - frame.captured_at) if self.source.live else done - read
-        return Prepared(frame, image, {"capture": (read - begin) * 1e3, "prepare": (done - read) * 1e3}, age, done)
+        return Prepared(frame, ready, {"capture": (read - begin) * 1e3, "prepare": (done - read) * 1e3}, age, done)
 
     def _fail(self, error: BaseException) -> None:
         """End the run because of an error outside the thread that iterates; the first one is raised."""
@@ -232,7 +233,7 @@ def _refused(frame: Frame, error: FrameError) -> LostFrame:
 
 
 def stream(
-    detector: Judge,
+    detector: Judge[Any, Any],
     source: Source | str | int | Path,
     *,
     policy: Policy | None = None,

@@ -28,7 +28,7 @@ def bench_command(
 ) -> None:
     """Measure the engine alone and the whole pipeline, by turns in one run, stage by stage."""
     with (
-        load(bundle, target=target, precision=precision) as detector,
+        load(bundle, target=target, precision=precision, maps=False) as detector,
         tempfile.TemporaryDirectory(prefix="edgead-") as folder,
         progress_bar() as progress,
     ):

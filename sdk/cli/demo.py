@@ -94,11 +94,11 @@ def demo_command(
         _train(dataset, output / "run", size, epochs or size.epochs, score, seed, progress)
         _export(output / "run", bundle, progress)
         with load(bundle, precision="fp32") as detector:
-            fp32 = evaluate(detector.infer, dataset.test, detector.height, detector.width, progress=progress)
+            fp32 = evaluate(detector.engine.infer, dataset.test, detector.height, detector.width, progress=progress)
         built, refused = _build(bundle, dataset, max_drop, progress)
         with load(bundle) as detector:
             measured = of_detector(detector)
-            engine = evaluate(detector.infer, dataset.test, detector.height, detector.width, progress=progress)
+            engine = evaluate(detector.engine.infer, dataset.test, detector.height, detector.width, progress=progress)
             streamed = _stream(detector, line, output)
             _report(output, engine, fp32, measured, dataset)
     figures = {

@@ -122,7 +122,7 @@ def of_detector(detector: Detector) -> Subject:
         "trained on": f"{manifest.training.get('train_images', '?')} images of {', '.join(manifest.classes)}",
         "bundle": detector.digest[:16],
     }
-    return Subject(detector.infer, detector.height, detector.width, detector.thresholds, facts)
+    return Subject(detector.engine.infer, detector.height, detector.width, detector.thresholds, facts)
 
 
 def _bundle(path: Path, target: str, precision: str | None, stack: contextlib.ExitStack) -> Subject:

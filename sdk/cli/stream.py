@@ -76,7 +76,8 @@ def stream_command(
     if len({path.resolve() for path in (*saves, *videos)}) < len(saves) + len(videos):
         raise click.UsageError("--save and --video name the same file twice")
     source = open_source(cameras[0])
-    with load(bundle, target=target, precision=precision) as detector, _stop_on_signals() as stop:
+    wanted = load(bundle, target=target, precision=precision, maps=False, overlay=bool(videos))
+    with wanted as detector, _stop_on_signals() as stop:
         sinks = [open_sink(path) for path in saves] + [_video(path, source, detector) for path in videos]
         show = _Terminal(quiet)
         run = Stream(detector, source, policy=policy, sinks=sinks, on_fault=show.lost, stop=stop, max_frames=max_frames)

@@ -6,13 +6,16 @@ name annotated with its class, `trt` is the module, and what some versions lack 
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import hashlib
 import importlib
 import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -20,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgead import gpu
+from edgead.engines import plugins
 from edgead.engines.base import Engine
 from edgead.engines.cache import EngineKey
 from edgead.errors import EngineError, EngineUnavailable
+from edgead.kernels import library
 
 if TYPE_CHECKING:
     import tensorrt as api  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -68,11 +73,42 @@ def runtime_version(target: str) -> str:
     return str(bindings(target).__version__)
 
 
-def engine_key(graph: str, precision: str, batches: tuple[int, int], target: str) -> EngineKey:
-    """The cache key of an engine on this machine's GPU; `graph` is the SHA-256 of the ONNX file."""
+def engine_key(graph: bytes, precision: str, batches: tuple[int, int], target: str) -> EngineKey:
+    """The cache key of an engine on this machine's GPU; `graph` is the ONNX file."""
     device = gpu.describe()
-    version = runtime_version(target)
-    return EngineKey(graph, precision, *batches, target, version, device.name, device.compute_capability, device.driver)
+    return EngineKey(
+        hashlib.sha256(graph).hexdigest(),
+        precision,
+        *batches,
+        target,
+        runtime_version(target),
+        device.name,
+        device.compute_capability,
+        device.driver,
+        plugins.engine_options(target, runtime_version(target), graph),
+    )
+
+
+def load_plugins(target: str) -> str | None:
+    """Register the plugins of our operators with a library, once for each process: plans that hold them load only then.
+
+    Returns why they are not, or None. Raises EngineError where the library refuses them.
+    """
+    fault = plugins.unavailable(target, runtime_version(target))
+    path = library.find(plugins.PLUGINS)
+    if fault is None and path is not None:
+        _register(bindings(target), target, path)
+    return fault
+
+
+@functools.cache
+def _register(trt: ModuleType, target: str, path: Path) -> None:
+    if target == "tensorrt-rtx":
+        ctypes.CDLL(str(library.find(plugins.RTX_NAME)))
+    registry: api.IPluginRegistry = trt.get_plugin_registry()
+    handle: object = registry.load_library(str(path))
+    if handle is None:
+        raise EngineError(f"{target} refuses the plugins", path, "reinstall edgead on this machine, or remove the file")
 
 
 @dataclass(frozen=True)
@@ -123,7 +159,9 @@ def reason(messages: list[Message]) -> str:
 
 
 class TensorRtEngine(Engine):
-    """A serialised plan of `tensorrt` or `tensorrt-rtx`, loaded when entered."""
+    """A serialised plan of `tensorrt` or `tensorrt-rtx`, loaded when entered. It is a `Stage`."""
+
+    capturable = True
 
     def __init__(self, plan: bytes, target: str, *, max_batch: int) -> None:
         super().__init__(max_batch=max_batch)
@@ -144,12 +182,13 @@ class TensorRtEngine(Engine):
         assert self._session is not None  # the base class has checked
         return self._session.run(image)
 
-    def infer_on_device(self, addresses: Mapping[str, int], batch: int, stream: int) -> None:
-        """Queue the graph on a CUDA stream, on memory that is on the device already.
+    @property
+    def outputs(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every output for one image; empty while the engine is not running."""
+        return self._session.outputs if self._session is not None else {}
 
-        addresses: of `image`, uint8 [batch, H, W, 3], and of every output, float32, each large enough and in the
-        device's primary context. stream: a CUstream as a number. Returns before the outputs are there.
-        """
+    def enqueue(self, addresses: Mapping[str, int], batch: int, stream: int) -> None:
+        """As `Stage.enqueue`."""
         if self._session is None:
             raise EngineError("the engine is not running", self.name, "use it inside a `with` block")
         self._session.enqueue(addresses, batch, stream)
@@ -160,11 +199,11 @@ class _Session:
 
     def __init__(self, plan: bytes, target: str, max_batch: int) -> None:
         self._target = target
-        self._gpu = gpu.Gpu()
+        self._stream: gpu.Stream | None = None
         self._buffers: dict[str, gpu.Buffer] = {}
-        with self._gpu.current():
+        with gpu.current():
             try:
-                self._gpu.open()
+                self._stream = gpu.Stream()
                 self._load(plan, bindings(target))
                 self._allocate(bindings(target), max_batch)
             except BaseException:
@@ -173,6 +212,7 @@ class _Session:
 
     def _load(self, plan: bytes, trt: ModuleType) -> None:
         record = journal(self._target)
+        load_plugins(self._target)
         with record.listen() as messages:
             runtime: api.Runtime = trt.Runtime(record.logger)
             engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(plan)
@@ -192,7 +232,7 @@ class _Session:
         """Check that the plan is of a detector graph and takes `max_batch` images; make room for inputs and outputs."""
         engine: api.ICudaEngine = self._engine
         context: api.IExecutionContext = self._context
-        self.outputs: list[str] = []
+        names: list[str] = []
         for index in range(engine.num_io_tensors):
             name: str = engine.get_tensor_name(index)
             mode: api.TensorIOMode = engine.get_tensor_mode(name)
@@ -201,7 +241,7 @@ class _Session:
             if (mode == trt.TensorIOMode.INPUT) != (name == INPUT) or kind != wanted:
                 raise EngineError(f"{name!r} of the plan is {kind}", self._target, "build it from a detector graph")
             if name != INPUT:
-                self.outputs.append(name)
+                names.append(name)
         shapes: list[api.Dims] = engine.get_tensor_profile_shape(INPUT, 0)
         largest = tuple(int(side) for side in shapes[2])
         if len(largest) != 4 or largest[0] < max_batch:
@@ -213,8 +253,9 @@ class _Session:
         if not accepted:
             raise EngineError(f"the plan does not take {shape}", self._target, _REBUILD)
         self._buffers[INPUT] = gpu.Buffer(shape, np.uint8)
-        for name in self.outputs:
+        for name in names:
             self._buffers[name] = gpu.Buffer(self._shape(name), np.float32)
+        self.outputs = {name: self._shape(name)[1:] for name in names}
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """The shape of an output for the input shape set last."""
@@ -227,7 +268,7 @@ class _Session:
 
     def enqueue(self, addresses: Mapping[str, int], batch: int, stream: int) -> None:
         context: api.IExecutionContext = self._context
-        with self._gpu.current(), journal(self._target).listen() as messages:
+        with gpu.current(), journal(self._target).listen() as messages:
             done: bool = context.set_input_shape(INPUT, (batch, *self.size, 3))
             for name, address in addresses.items():
                 bound: bool = context.set_tensor_address(name, address)
@@ -240,23 +281,24 @@ class _Session:
                 )
 
     def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        with self._gpu.current():
+        with gpu.current():
+            assert self._stream is not None
             source = self._buffers[INPUT]
             source.host[: image.size] = image.reshape(-1)
-            self._gpu.upload(source, image.size)
+            self._stream.upload(source, image.size)
             addresses = {name: buffer.address for name, buffer in self._buffers.items()}
-            self.enqueue(addresses, len(image), self._gpu.stream)
-            shapes = {name: self._shape(name) for name in self.outputs}
+            self.enqueue(addresses, len(image), self._stream.handle)
+            shapes = {name: (len(image), *shape) for name, shape in self.outputs.items()}
             for name, shape in shapes.items():
-                self._gpu.download(self._buffers[name], math.prod(shape))
-            self._gpu.synchronize()
+                self._stream.download(self._buffers[name], math.prod(shape))
+            self._stream.synchronize()
             return {
                 name: self._buffers[name].host[: math.prod(shape)].reshape(shape).copy()
                 for name, shape in shapes.items()
             }
 
     def close(self) -> None:
-        with self._gpu.current():
+        with gpu.current():
             self._free()
 
     def _free(self) -> None:
@@ -265,4 +307,6 @@ class _Session:
         self._runtime = None
         while self._buffers:
             self._buffers.popitem()[1].free()
-        self._gpu.close()
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -19,17 +19,21 @@ def annotate(result: Result, image: Image, scale: tuple[float, float], width: in
     """The frame with heat map, boxes and a verdict banner above it, uint8 [height, width, 3] BGR.
 
     image: uint8 [h, w, 3] BGR or [h, w] gray. scale: the raw values of the anomaly map that are shown as nothing and
-    as the hottest. A frame of another shape than the picture keeps its proportions, on black.
+    as the hottest, unless the result brings its overlay. A frame of another shape than the picture keeps its
+    proportions, on black.
     """
     bgr = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 or image.shape[2] == 1 else image
     banner = max(24, height // 16)
     ratio = min(width / bgr.shape[1], (height - banner) / bgr.shape[0])
     inner = (max(1, round(bgr.shape[1] * ratio)), max(1, round(bgr.shape[0] * ratio)))
-    small = np.asarray(cv2.resize(bgr, inner, interpolation=cv2.INTER_AREA), np.uint8)
-    heat = overlay(np.ascontiguousarray(small[..., ::-1]), result.anomaly_map, *scale, mask=result.pred_mask)
+    shown = bgr if result.overlay is None else result.overlay
+    small = np.asarray(cv2.resize(shown, inner, interpolation=cv2.INTER_AREA), np.uint8)
+    if result.overlay is None and result.anomaly_map.size:
+        rgb = np.ascontiguousarray(small[..., ::-1])
+        small = overlay(rgb, result.anomaly_map, *scale, mask=result.pred_mask)[..., ::-1]
     picture = np.zeros((height, width, 3), np.uint8)
     left = (width - inner[0]) // 2
-    picture[banner : banner + inner[1], left : left + inner[0]] = heat[..., ::-1]
+    picture[banner : banner + inner[1], left : left + inner[0]] = small
     for region in result.regions:
         x, y, wide, high = (value * ratio for value in region.box)
         corner, other = (left + round(x), banner + round(y)), (left + round(x + wide), banner + round(y + high))

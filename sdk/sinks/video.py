@@ -62,7 +62,8 @@ class VideoSink(Sink):
         disk = os.statvfs(self.path.parent)
         if disk.f_bavail * disk.f_frsize < _SPARE + 3 * self._size[0] * self._size[1] + _INDEX_ENTRY * self._written:
             raise self._failed("the disk is full")
-        self._hottest = max(self._hottest, float(result.anomaly_map.max()))
+        if result.anomaly_map.size:
+            self._hottest = max(self._hottest, float(result.anomaly_map.max()))
         writer.write(annotate(result, frame.image, self._scale or (0.0, self._hottest), *self._size))
         self._written += 1
 

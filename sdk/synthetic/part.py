@@ -211,5 +211,6 @@ def _clearance(u: float, v: float) -> float:
         math.hypot(across - HOLE_AT, down - HOLE_AT) - COUNTERBORE - 0.003,
         math.hypot(across - SLOT_AT, max(down - SLOT_LENGTH, 0)) - SLOT_RADIUS,
     )
+    keyway = math.hypot(max(across - KEY, 0), max(abs(v + KEY_AT) - KEY_LENGTH, 0)) - 0.012
     lands = ((BORE + 0.012, GROOVE[0]), (GROOVE[1], HUB - 0.008))
-    return max(plate, *(min(radius - inner, outer - radius) for inner, outer in lands))
+    return max(plate, *(min(radius - inner, outer - radius, keyway) for inner, outer in lands))

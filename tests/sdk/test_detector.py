@@ -159,8 +159,8 @@ masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda shape: 
 
 @given(masks, st.integers(1, 4))
 def test_regions_are_scipys_components(mask, scale):
-    values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
-    found = find_regions(values, mask, mask.shape[0] * scale, mask.shape[1] * scale)
+    values = np.where(mask, np.arange(mask.size).reshape(mask.shape), -1).astype(np.float32)
+    found = find_regions(values, 0.0, mask.shape[0] * scale, mask.shape[1] * scale)
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     expected = set()
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):

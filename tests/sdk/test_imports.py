@@ -100,7 +100,8 @@ def modules():
                     yield path, package or "sdk"
     for path in sorted(PACKAGE.glob("*/**/*.py")):
         first = path.relative_to(PACKAGE).parts[0]
-        if first in ("bundle", "cli", "data", "engines", "evaluation", "sinks", "sources", "synthetic"):
+        others = ("gpu", "pipeline", "sinks", "sources", "synthetic")
+        if first in ("bundle", "cli", "data", "engines", "evaluation", *others):
             yield path, "cli" if first == "cli" else "sdk"
 
 
@@ -145,7 +146,7 @@ def test_devices_are_reached_through_one_door_each():
         for module in imports(path):
             top = module.partition(".")[0]
             if top == "pycuda":
-                assert path.name == "gpu.py", path
+                assert path.parts[-2:] == ("gpu", "driver.py"), path
             if top.startswith("tensorrt"):
                 assert path.parts[-2:] in (("engines", "tensorrt.py"), ("export", "tensorrt.py")), path
 

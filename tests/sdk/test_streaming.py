@@ -86,16 +86,16 @@ class Brightness:
 
     def prepare(self, image: Image) -> Image:
         self._do("prepare")
-        return image
+        return image[None]
 
     def infer(self, batch: Image) -> dict[str, np.ndarray]:
         assert batch.shape[0] == 1 and batch.dtype == np.uint8
         self._do("infer")
         return {"score": batch.mean(axis=(1, 2, 3)).astype(np.float32), "anomaly_map": batch[..., 0].astype(np.float32)}
 
-    def judge(self, outputs: dict[str, np.ndarray], index: int, frame: Frame, timing: dict[str, float]) -> Result:
+    def judge(self, outputs: dict[str, np.ndarray], frame: Frame, timing: dict[str, float]) -> Result:
         self._do("judge")
-        score, anomaly_map = float(outputs["score"][index]), outputs["anomaly_map"][index]
+        score, anomaly_map = float(outputs["score"][0]), outputs["anomaly_map"][0]
         return Result(0.5, True, anomaly_map, anomaly_map > 0, score, Verdict.REJECT, (), frame.frame_id, frame.source,
                       frame.captured_at, timing, "digest")  # fmt: skip
 

@@ -33,18 +33,18 @@ class Detector:
     def prepare(self, image):
         if image.shape[0] < 32:
             raise FrameError("the frame is too small", "detector")
-        return image[:32, :32]
+        return image[None, :32, :32]
     def infer(self, batch):
         time.sleep(self.seconds)
         return {"score": batch.mean(axis=(1, 2, 3)), "anomaly_map": batch[..., 0].astype(np.float32)}
-    def judge(self, outputs, index, frame, timing):
-        score, anomaly_map = float(outputs["score"][index]), outputs["anomaly_map"][index]
+    def judge(self, outputs, frame, timing):
+        score, anomaly_map = float(outputs["score"][0]), outputs["anomaly_map"][0]
         verdict = Verdict.REJECT if score > 100 else Verdict.ACCEPT
         regions = (Region((1, 2, 8, 8), 64, score),)
         return Result(min(score / 200, 1.0), score > 100, anomaly_map, anomaly_map > 100, score, verdict, regions,
                       frame.frame_id, frame.source, frame.captured_at, timing, "ab" * 32)
 
-def load(path, *, target, precision):
+def load(path, *, target, precision, maps, overlay):
     print(f"load {path} {target} {precision}", file=sys.stderr)
     return Detector()
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import hashlib
 import json
+import shutil
+import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 
@@ -19,104 +21,17 @@ import pytest
 
 from edgead import gpu
 from edgead.engines import tensorrt
+from edgead.engines.stage import Stage
 from edgead.engines.tensorrt import TensorRtEngine
 from edgead.errors import EngineError, EngineUnavailable, FrameError
+from edgead.kernels import preprocess
+from edgead.pipeline import open_pipeline
+from edgead.pipeline.device import DevicePipeline
 
 SIZE = (4, 6)
 DEVICES_WARNING = (
     "Using an engine plan file across different models of devices is not recommended and may cause errors."
 )
-
-
-class FakeCuda(ModuleType):
-    """pycuda.driver, as far as `edgead.gpu` uses it. Work without a current context is an error, as on a GPU."""
-
-    class Error(Exception):
-        pass
-
-    def __init__(self):
-        super().__init__("pycuda.driver")
-        self.live, self.allocations, self.fail_at, self.devices = set(), 0, None, 1
-        self.threads = threading.local()
-        self.streams = []
-        cuda = self
-
-        class Device:
-            def __init__(self, index):
-                assert index < cuda.devices
-
-            count = staticmethod(lambda: cuda.devices)
-            name = staticmethod(lambda: "Fake GPU")
-            compute_capability = staticmethod(lambda: (8, 7))
-
-            def retain_primary_context(self):
-                return SimpleNamespace(push=lambda: cuda.stack().append("primary"))
-
-        class Stream:
-            handle = 77
-
-            def __init__(self):
-                cuda.need_context()
-                cuda.queue = []
-
-            def synchronize(self):
-                cuda.need_context()
-                while cuda.queue:
-                    cuda.queue.pop(0)()
-
-        class Memory:
-            def __init__(self, size):
-                cuda.need_context()
-                cuda.allocations += 1
-                if cuda.allocations == cuda.fail_at:
-                    raise cuda.Error("cuMemAlloc failed: out of memory")
-                cuda.live.add(self)
-                self.bytes = (ctypes.c_char * size)()
-
-            def free(self):
-                cuda.need_context()
-                cuda.live.remove(self)
-
-            def __int__(self):
-                return ctypes.addressof(self.bytes)
-
-        class Locked(bytearray):
-            __hash__ = object.__hash__
-
-            def free(self):
-                cuda.need_context()
-                cuda.live.remove(self)
-
-        def pagelocked_empty(size, dtype):
-            cuda.need_context()
-            memory = Locked(size * np.dtype(dtype).itemsize)
-            cuda.live.add(memory)
-            return np.ndarray(size, dtype, buffer=memory)
-
-        self.Device, self.Stream, self.mem_alloc, self.pagelocked_empty = Device, Stream, Memory, pagelocked_empty
-        self.Context = SimpleNamespace(pop=lambda: cuda.stack().pop())
-
-    def stack(self):
-        return self.threads.__dict__.setdefault("stack", [])
-
-    def need_context(self):
-        if not self.stack():
-            raise self.Error("no currently active context")
-
-    def init(self):
-        pass
-
-    def get_driver_version(self):
-        return 12060
-
-    def memcpy_htod_async(self, address, array, stream):
-        self.need_context()
-        assert array.flags.c_contiguous
-        self.queue.append(lambda: ctypes.memmove(address, array.ctypes.data, array.nbytes))
-
-    def memcpy_dtoh_async(self, array, address, stream):
-        self.need_context()
-        self.queue.append(lambda: ctypes.memmove(array.ctypes.data, address, array.nbytes))
 
 
 class FakeTensorRt(ModuleType):
@@ -183,15 +98,16 @@ class FakeTensorRt(ModuleType):
 
             def execute_async_v3(self, stream):
                 cuda.need_context()
-                cuda.streams.append(stream)
+                cuda.launched.append(stream)
                 if self.engine.wishes.get("fails"):
                     self.engine.logger.log(trt.ILogger.Severity.ERROR, "enqueueV3: kernel\nfailed")
                     return False
                 shape, addresses = self.shape, dict(self.addresses)
-                cuda.queue.append(lambda: compute(shape, addresses))
+                cuda.put(stream, lambda: compute(shape, addresses))
                 return True
 
         self.Runtime = Runtime
+        self.get_plugin_registry = registry(lambda path: "handle")
 
 
 def compute(shape, addresses):
@@ -211,22 +127,15 @@ def reference(image):
 
 
 @pytest.fixture
-def cuda(monkeypatch):
+def cuda(stand_in, monkeypatch):
     """A machine with a stand-in GPU and library. Nothing of it may be left when a test ends."""
-    cuda = FakeCuda()
-    package = ModuleType("pycuda")
-    package.driver = cuda
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", cuda)
-    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(cuda))
-    caches = (gpu._driver, gpu._primary_context, tensorrt.bindings, tensorrt.journal)
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(stand_in))
+    caches = (tensorrt.bindings, tensorrt.journal)
     for cache in caches:
         cache.cache_clear()
-    yield cuda
+    yield stand_in
     for cache in caches:
         cache.cache_clear()
-    assert not cuda.live
-    assert not cuda.stack()
 
 
 def plan(**wishes):
@@ -250,7 +159,7 @@ def test_batches_of_every_size_come_back_whole(cuda):
         assert (engine.name, engine.size) == ("tensorrt", SIZE)
         for count in (4, 1, 3, 2):
             assert_same(engine.infer(images(count, seed=count)), images(count, seed=count))
-        assert set(cuda.streams) == {77}
+        assert len(set(cuda.launched)) == 1
 
 
 def test_answers_are_the_callers_to_keep(cuda):
@@ -275,13 +184,32 @@ def test_it_computes_on_memory_of_the_caller(cuda):
     addresses = {name: array.ctypes.data for name, array in {"image": image, **outputs}.items()}
     engine = TensorRtEngine(plan(), "tensorrt", max_batch=4)
     with pytest.raises(EngineError, match="not running"):
-        engine.infer_on_device(addresses, 2, 5)
+        engine.enqueue(addresses, 2, 5)
     with engine:
-        engine.infer_on_device(addresses, 2, 5)
-        cuda.queue.pop()()
-        assert cuda.streams == [5]
+        assert isinstance(engine, Stage)
+        assert engine.outputs == {"anomaly_map": SIZE, "score": ()}
+        with gpu.current():
+            stream = gpu.Stream()
+        engine.enqueue(addresses, 2, stream.handle)
+        assert cuda.launched == [stream.handle]
         assert_same(outputs, image)
         assert_same(engine.infer(images(1, seed=9)), images(1, seed=9))  # its own memory is bound again
+
+
+def test_the_pipeline_of_the_gpu_is_chosen_and_captures_it(cuda, kernels):
+    """Memory of the host is seen by the graph as the CPU would have made it, and its outputs come back."""
+    with TensorRtEngine(plan(), "tensorrt", max_batch=4) as engine:
+        pipeline = open_pipeline(engine, *SIZE, 100.0, maps=True, overlay=False)
+        assert isinstance(pipeline, DevicePipeline)
+        for seed in range(3):
+            frame = np.random.default_rng(seed).integers(0, 256, (9, 17, 3), dtype=np.uint8)
+            expected = reference(preprocess(frame, *SIZE)[None])
+            answer = pipeline.infer(pipeline.prepare(frame))
+            assert answer.score == expected["score"][0] and answer.finite
+            np.testing.assert_array_equal(answer.anomaly_map, expected["anomaly_map"][0])
+            assert_same(engine.infer(images(2, seed=seed)), images(2, seed=seed))  # in between, on memory of its own
+        pipeline.close()
+    assert cuda.graphs.launches == 2
 
 
 @pytest.mark.parametrize(
@@ -336,10 +264,95 @@ def test_frames_of_another_size_are_refused(cuda):
 
 
 def test_the_key_names_the_device(cuda):
-    key = tensorrt.engine_key("abc", "int8", (1, 4), "tensorrt")
-    assert (key.graph, key.precision, key.min_batch, key.max_batch) == ("abc", "int8", 1, 4)
-    assert (key.runtime, key.runtime_version) == ("tensorrt", "10.3.0")
-    assert (key.device, key.compute_capability, key.driver) == ("Fake GPU", "8.7", "12.6")
+    found = key(b"abc")
+    assert found.graph == hashlib.sha256(b"abc").hexdigest()
+    assert (found.precision, found.min_batch, found.max_batch) == ("int8", 1, 4)
+    assert (found.runtime, found.runtime_version) == ("tensorrt", "10.3.0")
+    assert (found.device, found.compute_capability, found.driver) == ("Fake GPU", "8.7", "12.6")
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """Puts a library of plugins into place that was built for some version of TensorRT, and returns its path."""
+    compiler = shutil.which("cc") or pytest.skip("there is no C compiler")
+    (tmp_path / "native").mkdir()
+    monkeypatch.setenv("EDGEAD_NATIVE", str(tmp_path / "native"))
+    library = tmp_path / "native" / "libedgead_plugins.so"
+
+    def put(built):
+        source, made = tmp_path / "plugins.c", tmp_path / "made.so"
+        source.write_text(f"int edgead_plugins_tensorrt(void) {{ return {built}; }}")
+        subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(made)], check=True)
+        made.replace(library)
+        return library
+
+    return put
+
+
+def key(graph):
+    return tensorrt.engine_key(graph, "int8", (1, 4), "tensorrt")
+
+
+def registry(load):
+    return lambda: SimpleNamespace(load_library=load)
+
+
+def test_the_key_names_the_plugins_where_the_graph_has_a_use_for_them(cuda, plugins):
+    graph = b"... NeighborMaskedAttention ..."
+    bare = key(graph)
+    library = plugins(10)
+    first = key(graph)
+    with library.open("ab") as file:
+        file.write(b"another")
+    assert len({bare.digest, first.digest, key(graph).digest}) == 3
+    assert key(b"plain").options == bare.options == {}
+
+
+def test_plugins_are_registered_once_and_before_a_plan_is_read(cuda, plugins):
+    order = []
+    library = plugins(10)
+    trt = tensorrt.bindings("tensorrt")
+    trt.get_plugin_registry = registry(lambda path: order.append(path) or "handle")
+
+    class Runtime(trt.Runtime):
+        def deserialize_cuda_engine(self, plan):
+            order.append("plan")
+            return super().deserialize_cuda_engine(plan)
+
+    trt.Runtime = Runtime
+    for _ in range(2):
+        with TensorRtEngine(plan(), "tensorrt", max_batch=4):
+            pass
+    assert order == [str(library), "plan", "plan"]
+
+
+def test_plugins_for_another_tensorrt_are_not_registered(cuda, plugins):
+    plugins(11)
+    trt = tensorrt.bindings("tensorrt")
+    trt.get_plugin_registry = registry(lambda path: pytest.fail(path))
+    assert tensorrt.load_plugins("tensorrt") == "libedgead_plugins.so was built for TensorRT 11"
+    assert key(b"... NeighborMaskedAttention ...").options == {}
+    with TensorRtEngine(plan(), "tensorrt", max_batch=4):
+        pass
+
+
+def test_plugins_that_do_not_load_are_as_if_they_were_not_built(cuda, plugins):
+    library = plugins(10)
+    library.unlink()
+    assert tensorrt.load_plugins("tensorrt") == "libedgead_plugins.so was not built"
+    library.write_bytes(b"no library")
+    assert tensorrt.load_plugins("tensorrt").startswith("libedgead_plugins.so does not load (")
+
+
+def test_plugins_that_tensorrt_refuses_are_an_error(cuda, plugins):
+    plugins(10)
+    trt = tensorrt.bindings("tensorrt")
+    trt.get_plugin_registry = registry(lambda path: None)
+    with (
+        pytest.raises(EngineError, match=r"tensorrt refuses the plugins, .*libedgead_plugins\.so"),
+        TensorRtEngine(plan(), "tensorrt", max_batch=4),
+    ):
+        pass
 
 
 def test_a_gpu_and_the_library_are_enough(cuda):

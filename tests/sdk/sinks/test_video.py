@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,24 @@ def test_gray_frames(tmp_path: Path, make_result: Make, shape: tuple[int, ...]) 
     with open_sink(tmp_path / "line.avi") as sink:
         sink.write(result, gray)
     assert len(read(tmp_path / "line.avi")) == 1
+
+
+def test_what_a_gpu_has_drawn_is_taken_as_it_is(make_result: Make) -> None:
+    result, frame = make_result(0, Verdict.ACCEPT, 240, 320)
+    drawn = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    away = np.empty((0, 0))
+    result = replace(result, anomaly_map=away.astype(np.float32), pred_mask=away.astype(bool), regions=())
+    for shown, overlay in ((frame.image, None), (drawn, drawn)):
+        picture = annotate(replace(result, overlay=overlay), frame.image, (0.0, 2.0), 320, 264)
+        np.testing.assert_array_equal(picture[24:], shown)
+
+
+def test_a_video_without_maps(tmp_path: Path, make_result: Make) -> None:
+    result, frame = make_result(0, Verdict.REJECT, 240, 320)
+    away = np.empty((0, 0), np.float32)
+    with open_sink(tmp_path / "line.mp4") as sink:
+        sink.write(replace(result, anomaly_map=away, pred_mask=away >= 0), frame)
+    assert len(read(tmp_path / "line.mp4")) == 1
 
 
 def test_frames_of_other_sizes_are_fitted_into_the_first(tmp_path: Path, make_result: Make) -> None:

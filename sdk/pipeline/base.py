@@ -1,0 +1,40 @@
+"""What a pipeline is, and what it says of a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgead.frame import Image
+from edgead.regions import Spot
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the graph says of one frame, in raw units.
+
+    finite: whether the whole map is finite. anomaly_map: float32 [H, W], or [0, 0] where it stayed on the GPU. spots:
+    the map's regions; None where nobody has looked for them yet. overlay: see `Result`.
+    """
+
+    score: float
+    finite: bool
+    anomaly_map: NDArray[np.float32]
+    spots: tuple[Spot, ...] | None = None
+    overlay: Image | None = None
+
+
+class Pipeline(Protocol):
+    """`prepare` runs in another thread than `infer`, and at the same time; each in one thread at a time."""
+
+    def prepare(self, image: Image) -> Any:
+        """A frame, uint8 [h, w, 3] BGR, [h, w] or [h, w, 1] gray -> what `infer` takes."""
+
+    def infer(self, prepared: Any) -> Answer:
+        """What `prepare` gave, once -> the graph's answer."""
+
+    def close(self) -> None:
+        """Free everything; doing so twice is harmless."""

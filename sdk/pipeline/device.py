@@ -1,0 +1,194 @@
+"""The pipeline on a GPU: a frame goes up, its score and regions come back, and nothing in between leaves the device.
+
+Two streams. One copies a frame up and makes the graph's input of it, while the other infers the frame before, finds its
+regions and draws its overlay. An event of each frame joins them. What follows the event is the same for every frame in
+a slot, so that it is captured once and then launched as one CUDA graph, where the engine allows it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import numpy as np
+
+from edgead import gpu
+from edgead.engines.stage import Stage
+from edgead.errors import EngineError
+from edgead.frame import Image
+from edgead.kernels.finite import finite_on_device
+from edgead.kernels.postprocess import find_regions_bytes, find_regions_on_device, overlay_on_device
+from edgead.kernels.preprocess import fill_device_tables, preprocess_on_device
+from edgead.pipeline.base import Answer
+from edgead.pipeline.slots import REGIONS, REPORT, Slot, Slots, Ticket, copy_in
+from edgead.regions import Spot, find_spots
+
+log = logging.getLogger(__name__)
+
+_NO_MAP = np.empty((0, 0), np.float32)
+
+
+class DevicePipeline:
+    """Around a running stage. Memory is made at the first frame of a size, and again only where the size changes.
+
+    threshold: of the anomaly map's pixels; also what the overlay outlines and shows half hot. maps, overlay: whether
+    they are brought back. Raises EngineError where the GPU fails.
+    """
+
+    def __init__(self, stage: Stage, threshold: float, *, maps: bool = False, overlay: bool = False) -> None:
+        if stage.size is None or not {"anomaly_map", "score"} <= stage.outputs.keys():
+            raise EngineError("the stage is no running detector graph", stage.name, "give one that is running")
+        self._stage, self._size, self._threshold = stage, stage.size, threshold
+        self._maps, self._overlay = maps, overlay
+        half = max(abs(threshold), float(np.finfo(np.float32).tiny))
+        self._scale = threshold - half, threshold + half
+        self._mapped = gpu.describe().integrated
+        self._preparing, self._inferring = threading.Lock(), threading.Lock()
+        self._slots: Slots | None = None
+        self._left: list[Slots] = []  # of sizes before, with frames under way
+        self._capturing = stage.capturable
+        self._warm = self._closed = False
+        with gpu.current():
+            self._copies, self._work = gpu.Stream(), gpu.Stream()
+            self._workspace = gpu.Memory(find_regions_bytes(*self._size))
+
+    def prepare(self, image: Image) -> Ticket:
+        """Copy a frame to page-locked memory and queue its way to the graph's input."""
+        with self._preparing, gpu.current():
+            self._check_open()
+            slots = self._slots_for(image)
+            ticket = slots.take()
+            try:
+                self._queue_input(image, ticket.slot, slots)
+            except BaseException:
+                ticket.release()
+                raise
+            return ticket
+
+    def infer(self, prepared: Ticket) -> Answer:
+        """Queue everything else that is done to a frame, and wait for it."""
+        with self._inferring, gpu.current():
+            self._check_open()
+            if not prepared.valid:
+                raise EngineError("the frame was inferred before", "pipeline", "prepare it again")
+            slot = prepared.slot
+            try:
+                try:
+                    self._work.wait(slot.ready)
+                    self._queue_answer(slot)
+                finally:  # also what was queued before an error has to be done with the slot
+                    self._work.synchronize()
+                return self._answer(slot)
+            finally:
+                prepared.release()
+
+    def close(self) -> None:
+        """Wait for what is queued and free everything. Frames that were prepared cannot be inferred any more."""
+        with self._preparing, self._inferring:
+            if self._closed:
+                return
+            self._closed = True
+            with gpu.current():
+                try:
+                    self._copies.synchronize()
+                    self._work.synchronize()
+                finally:
+                    for slots in [*self._left, *([self._slots] if self._slots else [])]:
+                        slots.free()
+                    self._left, self._slots = [], None
+                    self._workspace.free()
+                    self._copies.close()
+                    self._work.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("the pipeline is closed", "pipeline", "load the detector again")
+
+    def _slots_for(self, image: Image) -> Slots:
+        if self._slots is not None and self._slots.shape != image.shape:
+            log.info("frames of %s instead of %s: new memory on the GPU", image.shape, self._slots.shape)
+            self._left.append(self._slots)
+            self._slots = None
+        if self._left:
+            self._free_idle()
+        if self._slots is None:
+            slots = Slots(image.shape, self._stage, overlay=self._overlay, mapped=self._mapped)
+            try:
+                tables, (height, width) = slots.tables.address, image.shape[:2]
+                fill_device_tables(tables, height, width, *self._size, stream=self._copies.handle)
+            except BaseException:
+                slots.free()
+                raise
+            self._slots = slots
+        return self._slots
+
+    def _free_idle(self) -> None:
+        """Free what frames of other sizes have left behind, where all of them are done."""
+        idle = [slots for slots in self._left if slots.idle]
+        self._left = [slots for slots in self._left if slots not in idle]
+        if idle:
+            self._copies.synchronize()  # a frame that nobody inferred may still be on its way up
+        for slots in idle:
+            slots.free()
+
+    def _queue_input(self, image: Image, slot: Slot, slots: Slots) -> None:
+        slot.ready.synchronize()  # where nobody inferred the slot's last frame, it may still be on its way up
+        copy_in(image, slot)
+        self._copies.upload(slot.frame)
+        target, stream = slot.addresses["image"], self._copies.handle
+        preprocess_on_device(slot.struct, None, slots.tables.address, target, *self._size, stream=stream)
+        self._copies.record(slot.ready)
+
+    def _queue_answer(self, slot: Slot) -> None:
+        """As one graph, once the stage has run: it may prepare something in its first run."""
+        if slot.graph is None and self._capturing and self._warm:
+            try:
+                slot.graph = gpu.capture(self._work, lambda: self._queue_steps(slot))
+            except EngineError as error:
+                log.warning("frames are inferred without a CUDA graph: %s", error)
+                self._capturing = False
+        if slot.graph is not None:
+            slot.graph.launch(self._work)
+        else:
+            self._queue_steps(slot)
+            self._warm = True
+
+    def _queue_steps(self, slot: Slot) -> None:
+        """Everything that is done to a frame after its input is there, one step after the other."""
+        stream, (height, width) = self._work.handle, self._size
+        field = {name: slot.report.address + place[1] for name, place in (REPORT.fields or {}).items()}
+        where = slot.anomaly_map.address
+        self._stage.enqueue(slot.addresses, 1, stream)
+        finite_on_device(where, height * width, field["finite"], stream=stream)
+        find_regions_on_device(
+            where, height, width, self._threshold, field["regions"], REGIONS, field["count"], self._workspace.address,
+            stream=stream,
+        )  # fmt: skip
+        self._work.download(slot.report)
+        if slot.picture is not None:
+            overlay_on_device(
+                slot.struct, where, height, width, *self._scale, slot.picture.address,
+                threshold=self._threshold, bgr=True, stream=stream,
+            )  # fmt: skip
+            self._work.download(slot.picture)
+        if self._maps:
+            self._work.download(slot.anomaly_map)
+
+    def _answer(self, slot: Slot) -> Answer:
+        """What has come back; nothing is queued any more."""
+        report = slot.report.host.view(REPORT)[0]
+        shown = slot.anomaly_map.host.reshape(self._size)
+        if report["count"] <= REGIONS:
+            spots = tuple(Spot(*region.item()) for region in report["regions"][: report["count"]])
+        else:
+            self._work.download(slot.anomaly_map)
+            self._work.synchronize()
+            spots = find_spots(shown, self._threshold)
+        drawn = slot.picture
+        return Answer(
+            score=float(report["score"]),
+            finite=bool(report["finite"]),
+            anomaly_map=shown.copy() if self._maps else _NO_MAP,
+            spots=spots,
+            overlay=drawn.host.reshape(slot.struct.height, slot.struct.width, 3).copy() if drawn is not None else None,
+        )

@@ -1,0 +1,29 @@
+"""The pipeline on the host: the CPU resizes, any engine infers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgead.engines.base import Engine
+from edgead.frame import Image
+from edgead.kernels import resize
+from edgead.pipeline.base import Answer
+
+
+class HostPipeline:
+    """Around a running engine whose graph takes height x width pixels."""
+
+    def __init__(self, engine: Engine, height: int, width: int) -> None:
+        self._engine, self._height, self._width = engine, height, width
+
+    def prepare(self, image: Image) -> Image:
+        """The frame as the graph's input: uint8 [1, height, width, 3], RGB."""
+        return resize(image, self._height, self._width, swap_channels=True)[None]
+
+    def infer(self, prepared: Image) -> Answer:
+        outputs = self._engine.infer(prepared)
+        anomaly_map = np.ascontiguousarray(outputs["anomaly_map"][0], np.float32)
+        return Answer(float(outputs["score"][0]), bool(np.isfinite(anomaly_map).all()), anomaly_map)
+
+    def close(self) -> None:
+        """Nothing is kept here."""
