@@ -1,5 +1,5 @@
-"""The operator `edgead::ciede2000`: how different two colours look. On the CPU it is the kernel of
-`edgead.kernels.ciede2000` where the native library is installed, and elsewhere the same formula in torch.
+"""The operator `edgead::ciede2000`: how different two colours look. It is the kernel of `edgead.kernels.ciede2000`
+where the native library, for the CPU or for CUDA, is installed, and elsewhere the same formula in torch.
 
 Sharma, Wu and Dalal, "The CIEDE2000 Color-Difference Formula: Implementation Notes, Supplementary Test Data, and
 Mathematical Observations", Color Research and Application 30(1), 2005; the numbers in the code are its equations.
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from edgead.errors import TrainingError
 from edgead.kernels import library
-from edgead.kernels.ciede2000 import ciede2000_planar_into
+from edgead.kernels.ciede2000 import ciede2000_on_device, ciede2000_planar_into
+from edgead.training import cuda
 
 _WHERE = "CIEDE2000"
 _DEGREE = math.pi / 180
@@ -46,9 +47,11 @@ def ciede2000(lab1: Tensor, lab2: Tensor) -> Tensor:
 
 @torch.library.custom_op("edgead::ciede2000", mutates_args=())
 def _operator(lab1: Tensor, lab2: Tensor) -> Tensor:
-    on_cpu = lab1.device.type == lab2.device.type == "cpu"
-    if on_cpu and lab1.dtype == lab2.dtype == torch.float32 and library.offers("edgead_ciede2000_planar"):
-        return _kernel(lab1, lab2)
+    if lab1.dtype == lab2.dtype == torch.float32 and lab1.device == lab2.device:
+        if lab1.device.type == "cpu" and library.offers("edgead_ciede2000_planar"):
+            return _on_cpu(lab1, lab2)
+        if lab1.device.type == "cuda" and cuda.usable(lab1.device):
+            return cuda.queued(_on_device, lab1, lab2)
     return _formula(lab1, lab2)
 
 
@@ -57,11 +60,21 @@ def _(lab1: Tensor, lab2: Tensor) -> Tensor:
     return lab1.new_empty((lab1.shape[0], 1, *lab1.shape[2:]))
 
 
-def _kernel(lab1: Tensor, lab2: Tensor) -> Tensor:
+def _on_cpu(lab1: Tensor, lab2: Tensor) -> Tensor:
     """The native one, which reads the tensors' memory and writes that of the result."""
     difference = lab1.new_empty((lab1.shape[0], 1, *lab1.shape[2:]))
     arrays = (tensor.detach().numpy() for tensor in (lab1, lab2, difference))
     ciede2000_planar_into(*arrays, threads=torch.get_num_threads())
+    return difference
+
+
+def _on_device(lab1: Tensor, lab2: Tensor, stream: int) -> Tensor:
+    lab1, lab2 = lab1.contiguous(), lab2.contiguous()
+    count, _, height, width = lab1.shape
+    difference = lab1.new_empty((count, 1, height, width))
+    pixels = height * width
+    first, second, out = (tensor.data_ptr() for tensor in (lab1, lab2, difference))
+    ciede2000_on_device("planar", first, 3 * pixels, second, 3 * pixels, out, count=count, pixels=pixels, stream=stream)
     return difference
 
 

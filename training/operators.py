@@ -3,13 +3,17 @@
 Neighbour-masked attention (You et al., "A Unified Model for Multi-class Anomaly Detection", NeurIPS 2022, section 3.2):
 where a token can see itself and what lies around it, reconstruction is copying, and defects are copied too.
 
-Which way is the fastest (benchmarks/attention.py: 8 x 196 tokens, 256 channels, 8 heads, one CPU thread, forward and
-backward): torch's fused attention with a boolean mask 1, with a float mask 0.99, matmul-softmax-matmul 1.4 to 1.7.
+Without a gradient it is the kernel of `edgead.kernels.neighbor_masked_attention`, on the CPU and on a GPU, where the
+native library has one for these sizes, and torch's fused attention elsewhere.
+
+Which way of torch's is the fastest (benchmarks/attention.py: 8 x 196 tokens, 256 channels, 8 heads, one CPU thread,
+forward and backward): fused attention with a boolean mask 1, with a float mask 0.99, matmul-softmax-matmul 1.4 to 1.7.
 FlexAttention has no gradient on a CPU, and without one takes 7 times as long. With dropout: fused 1, ours 0.7.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -17,9 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgead.errors import TrainingError
+from edgead.kernels import library
+from edgead.kernels.neighbor_masked_attention import MAX_DIM, MAX_HEADS, MAX_SIDE, MIN_DIM, Attention, attend
+from edgead.training import cuda
 from edgead.training.dropout import kept
 
 _WHERE = "neighbour-masked attention"
+_KINDS = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 _masks: dict[tuple[int, int, int, int, torch.device], Tensor] = {}
 
 
@@ -180,6 +188,25 @@ def _attend(
     return _join(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)).contiguous()
 
 
+def _has_kernel(q: Tensor, num_heads: int, height: int, width: int) -> bool:
+    """Whether the native kernel takes it; torch's own attention takes the rest."""
+    fits = MIN_DIM <= q.shape[2] // num_heads <= MAX_DIM and max(height, width) <= MAX_SIDE and num_heads <= MAX_HEADS
+    if not fits or q.dtype not in _KINDS:
+        return False
+    if q.device.type == "cuda":
+        return cuda.usable(q.device)
+    return q.device.type == "cpu" and library.offers("edgead_neighbor_masked_attention")
+
+
+def _kernel(problem: Attention, q: Tensor, k: Tensor, v: Tensor, stream: int | None) -> Tensor:
+    """The native one: without a stream on the CPU."""
+    inputs = [tensor.contiguous() for tensor in (q, k, v)]
+    out = torch.empty_like(inputs[0])
+    addresses = (tensor.data_ptr() for tensor in (*inputs, out))
+    attend(problem, _KINDS[q.dtype], *addresses, threads=torch.get_num_threads(), stream=stream)
+    return out
+
+
 @torch.library.custom_op("edgead::neighbor_masked_attention", mutates_args=())
 def _operator(
     q: Tensor,
@@ -191,8 +218,14 @@ def _operator(
     neighbor_height: int,
     neighbor_width: int,
 ) -> Tensor:
+    options = (num_heads, height, width, neighbor_height, neighbor_width)
+    if _has_kernel(q, num_heads, height, width):
+        problem = Attention(q.shape[0], num_heads, q.shape[2] // num_heads, *options[1:])
+        if q.device.type == "cuda":
+            return cuda.queued(functools.partial(_kernel, problem), q, k, v)
+        return _kernel(problem, q, k, v, None)
     with torch.autocast(q.device.type, enabled=False):  # the type of its answer is promised below
-        return _attend(q, k, v, num_heads, height, width, neighbor_height, neighbor_width)
+        return _attend(q, k, v, *options)
 
 
 @_operator.register_fake

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from edgead.errors import TrainingError
+from edgead.training import operators
 from edgead.training.operators import (
     attention_with_dropout,
     check_window,
@@ -141,6 +142,45 @@ def test_other_types_keep_their_type_and_their_precision(dtype, tolerance):
     assert all(tensor.grad.dtype == dtype and tensor.grad.isfinite().all() for tensor in inputs)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)])
+@pytest.mark.parametrize(("size", "window"), [(16, (3, 3)), (40, (1, 5)), (128, (0, 0))])
+def test_without_a_gradient_it_is_the_native_kernel(dtype, tolerance, size, window, monkeypatch):
+    inputs = tokens(4, 5, 3 * size, dtype=dtype)
+    call = options(3, 4, 5, window)
+    problems = []
+    real = operators.attend
+    monkeypatch.setattr(
+        operators, "attend", lambda problem, *args, **kw: (problems.append(problem), real(problem, *args, **kw))
+    )
+    got = neighbor_masked_attention(*inputs, **call)
+    assert [(problem.batch, problem.heads, problem.dim) for problem in problems] == [(2, 3, size)]
+    assert got.dtype == dtype
+    expected = reference(*inputs, 3, 4, 5, window)
+    assert np.abs(np.asarray(got.double()) - expected).max() < tolerance * max(1, np.abs(expected).max())
+    neighbor_masked_attention(*(tensor.requires_grad_() for tensor in inputs), **call).sum().backward()
+    assert len(problems) == 1  # training keeps torch's
+    torch.library.opcheck(OPERATOR, (*(tensor.detach() for tensor in inputs), *call.values()))
+
+
+@pytest.mark.parametrize("change", [{"channels": 8}, {"channels": 2 * 129}, {"height": 65}, {"dtype": torch.float64}])
+def test_what_the_kernel_does_not_take_is_torchs(change, monkeypatch):
+    sizes = {"height": 3, "width": 4, "channels": 64, "dtype": torch.float32} | change
+    height, width = sizes["height"], sizes["width"]
+    inputs = tokens(**sizes)
+    monkeypatch.setattr(operators, "attend", None)
+    got = neighbor_masked_attention(*inputs, **options(2, height, width, (3, 3)))
+    expected = operators._attend(*inputs, *options(2, height, width, (3, 3)).values())
+    assert torch.equal(got, expected)
+
+
+def test_without_the_native_library_it_is_torchs(monkeypatch):
+    inputs = tokens(channels=64, dtype=torch.float32)
+    native = neighbor_masked_attention(*inputs, **options(2, 3, 4, (3, 3)))
+    monkeypatch.setattr(operators.library, "offers", lambda function: False)
+    monkeypatch.setattr(operators, "attend", None)
+    torch.testing.assert_close(neighbor_masked_attention(*inputs, **options(2, 3, 4, (3, 3))), native)
+
+
 def test_autocast_decides_the_type_and_mixed_inputs_are_taken():
     q, k, v = tokens(dtype=torch.float32)
     call = options(2, 3, 4, (3, 3))
@@ -246,3 +286,15 @@ def test_a_dropout_that_is_no_probability_is_refused(dropout):
 def test_the_issue_of_small_grids_says_which():
     with pytest.raises(TrainingError, match="a window of 7x7 leaves a query no key on a 4x4 grid"):
         check_window(4, 4, 7, 7)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 3e-3)])
+def test_a_gpu_finds_the_same_by_its_kernel(dtype, tolerance):
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    inputs = tokens(14, 14, 64, dtype=dtype)
+    assert operators._has_kernel(inputs[0].cuda(), 2, 14, 14)
+    got = neighbor_masked_attention(*(tensor.cuda() for tensor in inputs), **options(2, 14, 14, (7, 7))).cpu()
+    expected = neighbor_masked_attention(*(tensor.double() for tensor in inputs), **options(2, 14, 14, (7, 7)))
+    torch.testing.assert_close(got.double(), expected, rtol=0, atol=tolerance)
