@@ -5,17 +5,11 @@ python benchmarks/ciede2000.py [--threads 2] [--rounds 15] [--output benchmarks/
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
-import subprocess
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import arguments, medians, processor, write
 from skimage.color import deltaE_ciede2000
 
 from edgead.kernels import ciede2000_into, ciede2000_planar_into, ciede2000_recolored_into
@@ -54,47 +48,19 @@ def ways(threads: int) -> dict[str, Callable[[], object]]:
     return found
 
 
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    command, folder = ["git", "rev-parse", "HEAD"], Path(__file__).parent
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    return answer.stdout.strip() or "unknown"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
-    found = ways(options.threads)
-    times: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(options.rounds):
-        for name, way in found.items():
-            begin = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - begin)
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    base = medians["scikit-image float32"]
-    for name, taken in medians.items():
-        print(f"{name:29} {PIXELS / taken / 1e6:7.1f} Mpixel/s {base / taken:6.1f} times scikit-image float32")
-    if options.output:
-        report = {
-            "device": processor(),
-            "commit": commit(),
-            "pixels": PIXELS,
-            "rounds": options.rounds,
-            "megapixels_per_second": {name: PIXELS / taken / 1e6 for name, taken in medians.items()},
-            "times_scikit_image_float32": {name: base / taken for name, taken in medians.items()},
-        }
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(report, indent=1) + "\n")
+    options = arguments(__doc__).parse_args()
+    taken = medians(ways(options.threads), options.rounds)
+    base = taken["scikit-image float32"]
+    for name, seconds in taken.items():
+        print(f"{name:29} {PIXELS / seconds / 1e6:7.1f} Mpixel/s {base / seconds:6.1f} times scikit-image float32")
+    figures = {
+        "pixels": PIXELS,
+        "rounds": options.rounds,
+        "megapixels_per_second": {name: PIXELS / seconds / 1e6 for name, seconds in taken.items()},
+        "times_scikit_image_float32": {name: base / seconds for name, seconds in taken.items()},
+    }
+    write(options.output, processor(), figures)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import write
 
 from edgead.data.layout import read_dataset
 from edgead.synthetic import write_dataset
@@ -23,11 +22,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "bf16-mixed": {"precision": "bf16-mixed"},
     "bf16-mixed, compiled": {"precision": "bf16-mixed", "compile": True},
 }
-
-
-def commit() -> str:
-    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
 
 
 def train(family: str, root: Path, **changes: Any) -> float:
@@ -50,13 +44,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     output = parser.parse_args().output
-    figures: dict[str, Any] = {"device": torch.cuda.get_device_name(), "commit": commit()}
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = write_dataset(Path(folder) / "flange", train=240, test_good=1, per_defect=8)
         for family in EPOCHS:
             figures[f"{family}_seconds_per_epoch"] = {
                 name: round(train(family, root, **way), 3) for name, way in WAYS.items()
             }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(figures, indent=1) + "\n")
+    write(output, torch.cuda.get_device_name(), figures)
     print(output.read_text())
