@@ -37,11 +37,13 @@ native: $(VENV)/.installed-dev
 	$(BIN)/cmake --build build/native
 	$(BIN)/ctest --test-dir build/native --output-on-failure
 
-# The library and its native tests once more, with what finds reads beyond an array and other undefined behaviour.
+# The library and its tests once more, with what finds reads beyond an array and other undefined behaviour.
 sanitize: $(VENV)/.installed-dev
 	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DEDGEAD_NATIVE_TESTS=ON -DEDGEAD_CUDA=OFF -DEDGEAD_SANITIZE=ON
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 EDGEAD_NATIVE=build/sanitize PYTHONMALLOC=malloc \
+	  $(BIN)/python -m pytest tests/kernels -m "not slow" -k "not gpu and not library and not plugins and not emulat"
 
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

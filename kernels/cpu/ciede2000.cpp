@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "edgead/abi.h"
 #include "edgead/clones.h"
 #include "parallel.h"
 

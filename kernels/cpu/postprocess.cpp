@@ -7,7 +7,6 @@
 #include <new>
 #include <vector>
 
-#include "edgead/abi.h"
 #include "edgead/clones.h"
 #include "parallel.h"
 #include "planes.h"

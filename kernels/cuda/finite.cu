@@ -2,6 +2,7 @@
 // of it on the host.
 #include <algorithm>
 
+#include "edgead/finite.h"
 #include "launch.cuh"
 
 namespace {

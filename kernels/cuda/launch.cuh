@@ -13,7 +13,7 @@
   type *const name = reinterpret_cast<type *>(edgead_shared)
 #endif
 
-#include "edgead/cuda.h"
+#include "edgead/abi.h"
 
 namespace edgead {
 

@@ -15,7 +15,8 @@
 #include <initializer_list>
 #include <new>
 
-#include "edgead/cuda.h"
+#include "edgead/ciede2000.h"
+#include "edgead/neighbor_masked_attention.h"
 
 namespace {
 

@@ -8,9 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "edgead/abi.h"
 #include "edgead/ciede2000.h"
-#include "edgead/cuda.h"
 
 namespace {
 

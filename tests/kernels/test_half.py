@@ -20,7 +20,7 @@ ALL = np.arange(1 << 16).astype(np.uint16)
 def conversions(tmp_path_factory):
     compiler = shutil.which("c++") or pytest.skip("there is no C++ compiler")
     target = tmp_path_factory.mktemp("half") / "half.so"
-    source = ROOT / "tests/kernels/test_half.cpp"
+    source = ROOT / "tests/kernels/half_probes.cpp"
     places = [f"-I{ROOT / 'kernels/include'}", str(source), "-o", str(target)]
     subprocess.run([compiler, *FLAGS, "-fPIC", "-shared", *places], check=True, timeout=300)
     return ctypes.CDLL(str(target))

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "edgead/abi.h"
+#include "edgead/neighbor_masked_attention.h"
 
 // Its instruction sets are reached by including the source; the library's own function is called as well.
 #define edgead_neighbor_masked_attention included_neighbor_masked_attention

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "edgead/abi.h"
+#include "edgead/ciede2000.h"
+#include "edgead/neighbor_masked_attention.h"
 
 using namespace nvinfer1;
 

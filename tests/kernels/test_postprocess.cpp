@@ -10,8 +10,6 @@
 #include <random>
 #include <vector>
 
-#include "edgead/abi.h"
-#include "edgead/cuda.h"
 #include "edgead/postprocess.h"
 
 namespace {

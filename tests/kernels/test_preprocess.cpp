@@ -8,9 +8,6 @@
 #include <random>
 #include <vector>
 
-#include "edgead/abi.h"
-#include "edgead/cuda.h"
-
 namespace {
 
 using edgead::Area;
@@ -41,7 +38,7 @@ struct Camera {
       fill(bytes);
       return pitch;
     };
-    frame.pitch = rows(plane, edgead::row_bytes(frame), height);
+    frame.pitch = rows(plane, width * edgead::pixel_bytes(layout), height);
     frame.plane = plane.data() + shift;
     if (layout != edgead::kNv12) return;
     frame.chroma_pitch = rows(chroma, width, height / 2);

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "edgead/abi.h"
 #include "edgead/host_device.h"
 
 namespace edgead {
@@ -220,3 +221,26 @@ EDGEAD_HD float ciede2000_recolored(float red, float green, float blue, float a,
 }
 
 }  // namespace edgead
+
+// ---- the C interface: abi.h says what all functions have in common ------------------------------------------------------------
+
+// The CIEDE2000 difference of colours, float32; pitches are in elements. `out` is contiguous, [images, pixels] or [rows, pixels].
+//
+// planar: both [images, 3, pixels] of CIELAB; the planes are contiguous, the images pitch1 and pitch2 apart.
+// interleaved: both [rows, pixels, 3] of CIELAB; the pixels are contiguous, the rows pitch1 and pitch2 apart.
+// recolored: sRGB uint8 [images, pixels, 3], and a*, b* [images, 2, pixels] of the same lightness; images apart as above.
+EDGEAD_API int edgead_ciede2000_planar(const float *lab1, std::int64_t pitch1, const float *lab2, std::int64_t pitch2,
+                                       std::int64_t images, std::int64_t pixels, float *out, std::int32_t threads);
+EDGEAD_API int edgead_ciede2000_interleaved(const float *lab1, std::int64_t pitch1, const float *lab2, std::int64_t pitch2,
+                                            std::int64_t rows, std::int64_t pixels, float *out, std::int32_t threads);
+EDGEAD_API int edgead_ciede2000_recolored(const std::uint8_t *rgb, std::int64_t pitch1, const float *ab, std::int64_t pitch2,
+                                           std::int64_t images, std::int64_t pixels, float *out, std::int32_t threads);
+
+EDGEAD_API int edgead_cuda_ciede2000_planar(const float *lab1, std::int64_t pitch1, const float *lab2, std::int64_t pitch2,
+                                            std::int64_t images, std::int64_t pixels, float *out, void *stream);
+EDGEAD_API int edgead_cuda_ciede2000_interleaved(const float *lab1, std::int64_t pitch1, const float *lab2,
+                                                 std::int64_t pitch2, std::int64_t rows, std::int64_t pixels, float *out,
+                                                 void *stream);
+EDGEAD_API int edgead_cuda_ciede2000_recolored(const std::uint8_t *rgb, std::int64_t pitch1, const float *ab,
+                                               std::int64_t pitch2, std::int64_t images, std::int64_t pixels, float *out,
+                                               void *stream);

@@ -10,8 +10,8 @@
 #pragma once
 #include <cstdint>
 
+#include "edgead/abi.h"
 #include "edgead/host_device.h"
-#include "edgead/status.h"
 
 namespace edgead {
 
@@ -29,14 +29,16 @@ struct Frame {
 
 constexpr std::int32_t kFrameSide = 1 << 15;  // the longest
 
+// The bytes of a pixel in `plane`.
+inline std::int64_t pixel_bytes(std::int32_t layout) { return layout <= kRgb ? 3 : layout == kYuyv ? 2 : 1; }
+
 // kOk, or what is wrong: a side, or what the layout asks for.
 inline int frame_status(const Frame &frame) {
   if (frame.height < 1 || frame.height > kFrameSide || frame.width < 1 || frame.width > kFrameSide) return kBadSize;
   if (frame.layout < kBgr || frame.layout > kYuyv) return kBadLayout;
   const bool planar = frame.layout == kNv12, pairs = planar || frame.layout == kYuyv;
   if ((pairs && frame.width % 2) || (planar && frame.height % 2)) return kBadLayout;
-  const std::int32_t bytes = frame.layout <= kRgb ? 3 : frame.layout == kYuyv ? 2 : 1;  // of a pixel
-  if (!frame.plane || frame.pitch < std::int64_t(frame.width) * bytes) return kBadLayout;
+  if (!frame.plane || frame.pitch < frame.width * pixel_bytes(frame.layout)) return kBadLayout;
   return planar && (!frame.chroma || frame.chroma_pitch < frame.width) ? kBadLayout : kOk;
 }
 

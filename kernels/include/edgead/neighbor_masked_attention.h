@@ -12,8 +12,8 @@
 #pragma once
 #include <cstdint>
 
+#include "edgead/abi.h"
 #include "edgead/host_device.h"
-#include "edgead/status.h"
 
 namespace edgead {
 
@@ -52,3 +52,12 @@ EDGEAD_HD Status checked(const Attention &problem) {
 }
 
 }  // namespace edgead
+
+// ---- the C interface: abi.h says what all functions have in common ------------------------------------------------------------
+
+// q, k, v and out: [batch, height * width, heads * dim] of `type`, a NumberType, contiguous, each at a multiple of its numbers' size.
+EDGEAD_API int edgead_neighbor_masked_attention(const void *q, const void *k, const void *v, void *out, std::int32_t type,
+                                                const edgead::Attention *problem, std::int32_t threads);
+
+EDGEAD_API int edgead_cuda_neighbor_masked_attention(const void *q, const void *k, const void *v, void *out, std::int32_t type,
+                                                     const edgead::Attention *problem, void *stream);

@@ -20,11 +20,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "edgead/abi.h"
 #include "edgead/frame.h"
 #include "edgead/host_device.h"
-#include "edgead/region.h"
 
 namespace edgead {
+
+// The box of its pixels, their number, and the highest value among them.
+struct Region {
+  std::int32_t left, top, width, height, area;
+  float peak;
+};
 
 constexpr std::int32_t kMapSide = 1 << 12;  // the longest of a map
 constexpr float kStrongest = 0.65f;          // how much of the frame the hottest spots hide
@@ -181,3 +187,27 @@ EDGEAD_HD Rgb overlaid(const Frame &frame, const Heat &heat, const Turbo &colour
 }
 
 }  // namespace edgead
+
+// ---- the C interface: abi.h says what all functions have in common ------------------------------------------------------------
+
+// The regions of an anomaly map, float32 [height, width]: the first `capacity` of them in `regions`, how many there are in `count`.
+// There are never more than (height + 1) / 2 * ((width + 1) / 2).
+EDGEAD_API int edgead_regions(const float *map, std::int32_t height, std::int32_t width, float threshold, edgead::Region *regions,
+                              std::int32_t capacity, std::int32_t *count);
+
+// The frame under its anomaly map, float32 [map_height, map_width]: uint8 [height, width, 3] of the frame's size, contiguous, RGB,
+// or with swap != 0 BGR. threshold: what is outlined, in the colour `line`, 0xRRGGBB; NaN: nothing.
+EDGEAD_API int edgead_overlay(const edgead::Frame *frame, const float *map, std::int32_t map_height, std::int32_t map_width,
+                              float low, float high, float threshold, std::uint32_t line, std::uint8_t *target, std::int32_t swap,
+                              std::int32_t threads);
+
+// `regions` and `count` are device memory as well, and so is `workspace`, of as many bytes as edgead_cuda_regions_bytes says, at a
+// multiple of 4.
+EDGEAD_API std::int64_t edgead_cuda_regions_bytes(std::int32_t height, std::int32_t width);
+EDGEAD_API int edgead_cuda_regions(const float *map, std::int32_t height, std::int32_t width, float threshold,
+                                   edgead::Region *regions, std::int32_t capacity, std::int32_t *count, void *workspace,
+                                   void *stream);
+// `frame` is host memory, its planes are device memory.
+EDGEAD_API int edgead_cuda_overlay(const edgead::Frame *frame, const float *map, std::int32_t map_height, std::int32_t map_width,
+                                   float low, float high, float threshold, std::uint32_t line, std::uint8_t *target,
+                                   std::int32_t swap, void *stream);

@@ -40,3 +40,24 @@ EDGEAD_HD Rgb preprocess_pixel(const Frame &frame, const Area &area, const Resiz
 }
 
 }  // namespace edgead
+
+// ---- the C interface: abi.h says what all functions have in common ------------------------------------------------------------
+
+// An area of a frame as RGB, resized to uint8 [out_height, out_width, 3], contiguous.
+EDGEAD_API int edgead_preprocess(const edgead::Frame *frame, const edgead::Area *area, std::uint8_t *target,
+                                 std::int32_t out_height, std::int32_t out_width, std::int32_t threads);
+
+// The taps of one axis of the resize: first and count [out], weight [out, edgead_resize_taps(in, out)].
+EDGEAD_API std::int32_t edgead_resize_taps(std::int32_t in, std::int32_t out);
+EDGEAD_API int edgead_resize_axis(std::int32_t in, std::int32_t out, std::int32_t *first, std::int32_t *count,
+                                  std::int16_t *weight);
+
+// `frame` and `area` are host memory, the frame's planes are device memory. `tables`, at a multiple of 4, has as many bytes as
+// edgead_cuda_preprocess_bytes says (-1: no such sizes) and is what edgead_cuda_preprocess_tables has made for an area and an output
+// of these sizes, wherever the area lies: once is enough.
+EDGEAD_API std::int64_t edgead_cuda_preprocess_bytes(std::int32_t height, std::int32_t width, std::int32_t out_height,
+                                                     std::int32_t out_width);
+EDGEAD_API int edgead_cuda_preprocess_tables(void *tables, std::int32_t height, std::int32_t width, std::int32_t out_height,
+                                             std::int32_t out_width, void *stream);
+EDGEAD_API int edgead_cuda_preprocess(const edgead::Frame *frame, const edgead::Area *area, const void *tables,
+                                      std::uint8_t *target, std::int32_t out_height, std::int32_t out_width, void *stream);
