@@ -9,6 +9,7 @@ from typing import Any
 
 from edgead import __version__
 from edgead.engines.cache import cache_folder
+from edgead.engines.plugins import PLUGINS
 from edgead.engines.targets import candidates
 from edgead.errors import EdgeadError
 from edgead.kernels import library
@@ -45,14 +46,15 @@ def _version(package: str) -> str | None:
 
 
 def _native() -> dict[str, str | None]:
-    fatbin = library.find("edgead.fatbin")
+    """Where each library of the native build is, and why it does not work here."""
     try:
         library.load()
         fault = None
     except EdgeadError as error:
         fault = str(error)
-    found = library.find("libedgead.so")
-    return {"library": str(found) if found else None, "fault": fault, "cuda_image": str(fatbin) if fatbin else None}
+    paths = {"library": "libedgead.so", "cuda": "libedgead_cuda.so", "plugins": PLUGINS}
+    found = {name: str(path) if (path := library.find(file)) else None for name, file in paths.items()}
+    return {**found, "fault": fault, "cuda_fault": library.why_not_cuda() if found["cuda"] else None}
 
 
 def _cached() -> int:

@@ -24,7 +24,9 @@ def doctor_command(as_json: bool) -> None:
     console.print(f"edgead {facts['edgead']}, Python {facts['python']}, {facts['platform']}")
     native = facts["native"]
     console.print(f"native library: {native['fault'] or native['library']}")
-    console.print(f"CUDA kernels: {native['cuda_image'] or 'not built (no nvcc when edgead was installed)'}")
+    here = f", not usable here: {native['cuda_fault']}" if native["cuda_fault"] else ""
+    console.print(f"CUDA kernels: {native['cuda'] or 'not built (no nvcc when edgead was installed)'}{here}")
+    console.print(f"TensorRT plugins: {native['plugins'] or 'not built (no nvcc or no TensorRT headers)'}")
     console.print(f"engine cache: {facts['cache']['folder']} ({facts['cache']['engines']} engines)")
     console.print(_engines(facts))
     console.print(_packages(facts))
