@@ -10,13 +10,17 @@ missing = [name for name in ("torch", "pycuda", "edgead") if importlib.util.find
 sys.exit(f"not installed: {', '.join(missing)}" if missing else 0)
 PY
 failed=()
-python -m pytest -m gpu -q || failed+=(pytest)
-for name in ciede2000_gpu neighbor_masked_attention_gpu frames_gpu pipeline_gpu gpu; do
-  timeout 150 python "benchmarks/$name.py" --output "benchmarks/results/$name.json" || failed+=("$name")
+step() { # name, seconds at most, command
+  timeout "$2" "${@:3}" || failed+=("$1")
+}
+step tests 100 python -m pytest -m gpu -q
+for each in ciede2000_gpu:40 neighbor_masked_attention_gpu:150 frames_gpu:40 pipeline_gpu:50 gpu:120; do
+  name=${each%:*}
+  step "$name" "${each#*:}" python "benchmarks/$name.py" --output "benchmarks/results/$name.json"
 done
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck; do
-    timeout 120 compute-sanitizer --tool "$tool" --error-exitcode 1 python -m pytest -m gpu -q tests/kernels || failed+=("$tool")
+    step "$tool" 40 compute-sanitizer --tool "$tool" --error-exitcode 1 python -m pytest -m gpu -q tests/kernels
   done
 fi
 if ((${#failed[@]})); then
