@@ -10,7 +10,6 @@
 #include <new>
 #include <utility>
 
-#include "edgead/half.h"
 #include "parallel.h"
 
 namespace {

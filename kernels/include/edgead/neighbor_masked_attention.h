@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "edgead/abi.h"
+#include "edgead/half.h"
 #include "edgead/host_device.h"
 
 namespace edgead {
