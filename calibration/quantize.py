@@ -14,7 +14,7 @@ import logging
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +26,23 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 
+from edgead.calibration.magnitudes import magnitudes
+from edgead.calibration.mse import best_threshold
 from edgead.calibration.sensitivity import roundings
 from edgead.errors import CalibrationError
 from edgead.progress import Progress, silent
 
-METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "entropy": CalibrationMethod.Entropy,
-    "percentile": CalibrationMethod.Percentile,
-}
+METHODS = ("minmax", "entropy", "percentile", "mse")
 LAYERS = ("Conv", "MatMul", "Gemm")
 PERCENTILE = 99.99
 MAX_LAYER_ERROR = 0.12
 """What `edgead build-engine` lets INT8 change of a layer's answer (docs/decisions/0013)."""
 
 # With its default of 128 bins the entropy search has a single threshold to choose from: the maximum.
-_HISTOGRAM: dict[str, dict[str, float]] = {
-    "minmax": {},
-    "entropy": {"num_bins": 1024, "num_quantized_bins": 128},
-    "percentile": {"num_bins": 2048, "percentile": PERCENTILE},
+_CALIBRATORS: dict[str, tuple[CalibrationMethod, dict[str, float]]] = {
+    "minmax": (CalibrationMethod.MinMax, {}),
+    "entropy": (CalibrationMethod.Entropy, {"num_bins": 1024, "num_quantized_bins": 128}),
+    "percentile": (CalibrationMethod.Percentile, {"num_bins": 2048, "percentile": PERCENTILE}),
 }
 _CHUNK = 8
 _PROBES = 32  # images on which the layers' roundings are measured: means over thousands of places each
@@ -62,7 +60,8 @@ def quantize(
 ) -> bytes:
     """Quantise a float32 detector graph with the ranges that its activations take on `images`, uint8 [N, H, W, 3].
 
-    method: `minmax` (the whole range), `entropy` (KL divergence) or `percentile` (99.99 % of the values).
+    method: `minmax` (the whole range), `entropy` (KL divergence), `percentile` (99.99 % of the values) or `mse` (the
+    least squared error of rounding and clipping).
     max_layer_error: a layer stays in float where INT8 changes its answer by more than this share, see `Rounding`.
     Deterministic. Raises CalibrationError for an unknown method, no images, or a graph without layers, also where all
     of them would stay in float.
@@ -74,10 +73,14 @@ def quantize(
     if len(images) == 0:
         raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
     model = onnx.load_from_string(graph)
-    layers = _layers(model) - _behind_joints(model)
+    layers = weighted_layers(model) - _behind_joints(model)
     if not layers:
         raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
-    ranges, pixels = _activation_ranges(graph, images, method, progress), _pixel_ranges(graph, images.shape[1:])
+    if method == "mse":
+        ranges = _least_squares(graph, sorted(_read(model, layers)), images, progress)
+    else:
+        ranges = _activation_ranges(graph, images, method, progress)
+    pixels = _pixel_ranges(graph, images.shape[1:])
     quantised = _quantised(graph, layers, ranges, pixels)
     found = roundings(graph, quantised, images[:_PROBES])
     good = {name for name in layers if found[name].error <= max_layer_error}
@@ -136,7 +139,7 @@ def _quantised(graph: bytes, layers: set[str], ranges: TensorsData, pixels: dict
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _layers(model: onnx.ModelProto) -> set[str]:
+def weighted_layers(model: onnx.ModelProto) -> set[str]:
     """Names of the convolutions and products with weights. A product of two activations, as in attention, is none."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return {node.name for node in model.graph.node if node.op_type in LAYERS and weights & set(node.input[:2])}
@@ -181,8 +184,22 @@ def _keep_floats(model: onnx.ModelProto, layers: set[str]) -> None:
                 node.input[index] = quantised.input[0]
 
 
+def _read(model: onnx.ModelProto, layers: set[str]) -> set[str]:
+    """The activations that the layers read."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {name for node in model.graph.node if node.name in layers for name in node.input[:2]} - constants
+
+
+def _least_squares(graph: bytes, tensors: Sequence[str], images: NDArray[np.uint8], progress: Progress) -> TensorsData:
+    """The symmetric range of least squared error of each tensor on the images."""
+    found = magnitudes(graph, tensors, images, progress)
+    thresholds = {name: np.float32(best_threshold(counts, largest)) for name, (counts, largest) in found.items()}
+    return TensorsData(CalibrationMethod.MinMax, {name: (-top, top) for name, top in thresholds.items()})
+
+
 def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, progress: Progress) -> TensorsData:
-    """What each tensor in front of a layer spans on the images, by the method."""
+    """What each tensor in front of a layer spans on the images, by a method of ONNX Runtime's."""
+    kind, settings = _CALIBRATORS[method]
     with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
         source = Path(folder) / "fp32.onnx"
         source.write_bytes(graph)
@@ -190,14 +207,16 @@ def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, pro
             source,
             list(LAYERS),
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=METHODS[method],
-            extra_options={"symmetric": True, **_HISTOGRAM[method]},
+            calibrate_method=kind,
+            extra_options={"symmetric": True, **settings},
         )
         # The library keeps every activation of what it is given until it is asked for the next: a few images at a time.
         for begin in range(0, len(images), _CHUNK):
-            calibrator.collect_data(_Reader(images[begin : begin + _CHUNK]))
+            with _quiet():
+                calibrator.collect_data(_Reader(images[begin : begin + _CHUNK]))
             progress("calibrating", min(begin + _CHUNK, len(images)), len(images))
-        return calibrator.compute_data()
+        with _quiet():
+            return calibrator.compute_data()
 
 
 def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[str, Any]]]:
@@ -263,7 +282,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser prints its progress and advises a preparation that export has done already."""
+    """The library prints its progress and advises a preparation that export has done already."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -113,13 +113,14 @@ class _Layers:
         if any(node.output[0] == copy for node in self._graph.node):
             return copy
         steps = []
-        for name in (*dequantise.input[1:], *(() if source is not None else dequantise.input[:1])):
+        constants = source.input[1:] if source is not None else dequantise.input[:1]
+        for name in (*dequantise.input[1:], *constants):
             if all(tensor.name != name for tensor in self._graph.initializer):
                 self._graph.initializer.append(self._constants[name])
         begin = dequantise.input[0]
         if source is not None:
             begin = f"{copy}:q"
-            steps.append(helper.make_node("QuantizeLinear", [own, *dequantise.input[1:]], [begin]))
+            steps.append(helper.make_node("QuantizeLinear", [own, *source.input[1:]], [begin]))
         last = helper.make_node("DequantizeLinear", [begin, *dequantise.input[1:]], [copy])
         last.attribute.extend(dequantise.attribute)
         self._graph.node.extend([*steps, last])

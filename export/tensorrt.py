@@ -7,6 +7,7 @@ all that TensorRT 11 and TensorRT for RTX know, and TensorRT 10.3 knows it too, 
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -15,62 +16,42 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from edgead import gpu
 from edgead.engines import plugins, tensorrt
 from edgead.engines.tensorrt import INPUT, Message, bindings, journal, load_plugins, reason
+from edgead.engines.timings import TimingKey, lookup_timings, store_timings
 from edgead.errors import EngineError, EngineUnavailable
 from edgead.export.layers import ConvolutionReport, Layer, assign_products, convolution_report, parse_layers
 from edgead.export.phases import Phases
+from edgead.export.plan_options import PlanOptions
 from edgead.export.plugins import Selection, select
 from edgead.progress import Progress, silent
 
 if TYPE_CHECKING:
     import tensorrt as api  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-__all__ = ["ConvolutionReport", "Layer", "Plan", "PlanOptions", "build_plan", "convolution_report", "unavailable"]
+log = logging.getLogger(__name__)
+
+__all__ = [
+    "ConvolutionReport",
+    "Layer",
+    "Plan",
+    "PlanOptions",
+    "build_plan",
+    "check_options",
+    "convolution_report",
+    "unavailable",
+]
 
 _CONTRACT = "it has to take one `image`, [N, H, W, 3]"
 _ONE_BUILD = threading.Lock()  # the library has one log per process; two builds would read each other's layers
 
 
 @dataclass(frozen=True)
-class PlanOptions:
-    """How to build.
-
-    min_batch, opt_batch, max_batch: images that the plan takes, and the number it is tuned for. workspace_bytes:
-    scratch memory at most; None leaves it to the library. optimization_level: 0 (fast build) to 5 (fast plan); None
-    is the library's own. compute_capabilities: GPUs to build for, such as `8.6` (tensorrt-rtx only); none leaves it
-    to the library. tf32: let float32 products round their operands to 10 bits; faster, and no longer what the graph
-    says. plugins: run our operators as plugins, where their library was built.
-    """
-
-    min_batch: int = 1
-    opt_batch: int = 1
-    max_batch: int = 1
-    workspace_bytes: int | None = None
-    optimization_level: int | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    tf32: bool = False
-    plugins: bool = True
-
-    def __post_init__(self) -> None:
-        faults = {
-            f"batches of {self.min_batch}, {self.opt_batch} and {self.max_batch} are not in order from 1": not (
-                1 <= self.min_batch <= self.opt_batch <= self.max_batch
-            ),
-            f"a workspace of {self.workspace_bytes} bytes": self.workspace_bytes is not None
-            and self.workspace_bytes < 1,
-            f"optimisation level {self.optimization_level} is not 0 to 5": self.optimization_level is not None
-            and not 0 <= self.optimization_level <= 5,
-        }
-        for fault, present in faults.items():
-            if present:
-                raise EngineError(fault, "plan options", "change the option")
-
-
-@dataclass(frozen=True)
 class Plan:
     """A serialised engine. runtime: the target. version: of the library that built it, and that has to run it. plugins:
-    nodes that run as plugins; bodies: `name: why not`, for the other nodes of our operators."""
+    nodes that run as plugins; bodies: `name: why not`, for the other nodes of our operators. gpu_layers: of a plan for
+    the DLA, layers of the network that fall back to the GPU, as `name (kind)`."""
 
     data: bytes
     runtime: str
@@ -78,6 +59,7 @@ class Plan:
     layers: tuple[Layer, ...]
     plugins: tuple[str, ...] = ()
     bodies: tuple[str, ...] = ()
+    gpu_layers: tuple[str, ...] = ()
 
 
 def unavailable(target: str) -> str | None:
@@ -94,36 +76,57 @@ def unavailable(target: str) -> str | None:
 def build_plan(
     model: bytes,
     target: str,
-    options: PlanOptions = PlanOptions(),
+    options: PlanOptions | None = None,
     *,
+    timings: TimingKey | None = None,
     progress: Progress = silent,
     cancelled: Callable[[], bool] | None = None,
 ) -> Plan:
     """Build a plan from a detector graph: ONNX with the input `image`, uint8 [N, H, W, 3].
 
-    target: `tensorrt` or `tensorrt-rtx`. progress: percent, never falling. cancelled: asked at each step of the
-    builder; True ends the build with EngineError. Ctrl-C ends it as well, with KeyboardInterrupt. Nothing is written
-    anywhere. Raises EngineUnavailable without the library, EngineError for a graph that it refuses, naming the node.
+    target: `tensorrt` or `tensorrt-rtx`. timings: the entry of the cache that keeps what the builder measures, for
+    the next build; only that is ever written, and TensorRT for RTX measures nothing. progress: percent, never falling.
+    cancelled: asked at each step of the builder; True ends the build with EngineError. Ctrl-C ends it as well, with
+    KeyboardInterrupt. Raises EngineUnavailable without the library, EngineError for a graph that it refuses, naming the
+    node, or for an option that it does not have.
     """
     trt = bindings(target)
     phases = Phases(progress, cancelled or (lambda: False))
+    timings = timings if target == "tensorrt" else None
     # In a thread of its own: Python hears Ctrl-C in the main thread only, which would be inside the library.
     with _ONE_BUILD, ThreadPoolExecutor(1, "edgead-build") as thread:
         try:
-            return thread.submit(_build, trt, model, target, options, phases).result()
+            return thread.submit(_build, trt, model, target, options or PlanOptions(), timings, phases).result()
         except BaseException:
             phases.stop()
             raise
 
 
-def _build(trt: ModuleType, model: bytes, target: str, options: PlanOptions, phases: Phases) -> Plan:
+def check_options(target: str, options: PlanOptions) -> None:
+    """Raise what `build_plan` would say of these options, before long work on the graph."""
+    trt = bindings(target)
+    record = journal(target)
+    with _ONE_BUILD, record.listen() as messages:
+        builder: api.Builder = _builder(trt, record.logger, messages, target)
+        config: api.IBuilderConfig = builder.create_builder_config()
+        _configure(trt, builder, config, options, target)
+
+
+def _builder(trt: ModuleType, logger: api.ILogger, messages: list[Message], target: str) -> api.Builder:
+    try:
+        builder: api.Builder = trt.Builder(logger)
+    except TypeError as error:  # the bindings' answer where the library gives no builder
+        todo = "build on the device itself, or for tensorrt-rtx"
+        raise EngineError(f"the builder does not start ({reason(messages)})", target, todo) from error
+    return builder
+
+
+def _build(
+    trt: ModuleType, model: bytes, target: str, options: PlanOptions, timings: TimingKey | None, phases: Phases
+) -> Plan:
     record = journal(target)
     with record.listen() as messages:
-        try:
-            builder: api.Builder = trt.Builder(record.logger)
-        except TypeError as error:  # the bindings' answer where the library gives no builder
-            todo = "build on the device itself, or for tensorrt-rtx"
-            raise EngineError(f"the builder does not start ({reason(messages)})", target, todo) from error
+        builder: api.Builder = _builder(trt, record.logger, messages, target)
         absent: str | None = load_plugins(target) if options.plugins else "the options say so"
         bodies: dict[str, str] = dict.fromkeys(plugins.OPERATORS, absent) if absent else {}
         while True:
@@ -136,12 +139,14 @@ def _build(trt: ModuleType, model: bytes, target: str, options: PlanOptions, pha
                 break
             bodies |= _refused(parser, selection, messages, target)
         config: api.IBuilderConfig = builder.create_builder_config()
-        _configure(trt, config, options, target)
+        _configure(trt, builder, config, options, target)
+        measured: api.ITimingCache | None = _load_timings(config, timings) if timings else None
         profile: api.IOptimizationProfile = builder.create_optimization_profile()
         _set_batches(network, profile, options, target)
         number: int = config.add_optimization_profile(profile)
         if number < 0:
             raise EngineError(f"the batches are refused ({reason(messages)})", target, "change the plan options")
+        fallen: tuple[str, ...] = _gpu_layers(trt, config, network) if options.dla is not None else ()
         monitor = _monitor(trt, phases)  # kept: the library has to find it until the build is over
         config.progress_monitor = monitor
         serialised: api.IHostMemory | None = builder.build_serialized_network(network, config)
@@ -149,11 +154,13 @@ def _build(trt: ModuleType, model: bytes, target: str, options: PlanOptions, pha
         if serialised is None:
             raise EngineError(f"the graph cannot be built ({reason(messages)})", target, "see the reason given")
         data = bytes(serialised)
+        if timings and measured is not None:
+            _keep_timings(measured, timings)
         layers = parse_layers(message.text for message in messages) or _inspect(trt, data, record.logger)
         layers = assign_products(layers, _products(trt, network))
         del parser, monitor
     phases.finish()
-    return Plan(data, target, str(trt.__version__), layers, selection.plugins, selection.bodies)
+    return Plan(data, target, str(trt.__version__), layers, selection.plugins, selection.bodies, fallen)
 
 
 def _refused(parser: api.OnnxParser, selection: Selection, messages: list[Message], target: str) -> dict[str, str]:
@@ -175,20 +182,34 @@ def _refused(parser: api.OnnxParser, selection: Selection, messages: list[Messag
     raise EngineError(f"the graph is refused ({'; '.join(faults)[:500]})", target, "export it again, or report it")
 
 
-def _configure(trt: ModuleType, config: api.IBuilderConfig, options: PlanOptions, target: str) -> None:
+def _configure(
+    trt: ModuleType, builder: api.Builder, config: api.IBuilderConfig, options: PlanOptions, target: str
+) -> None:
+    """Set everything but the batches. Raises EngineError, naming the option, for what the library or this machine does
+    not have: TensorRT itself says nothing, or fails without a word of it."""
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or the layers would be reported without their types
     if not options.tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if options.workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
     if options.optimization_level is not None:
         config.builder_optimization_level = options.optimization_level
-    if not options.compute_capabilities:
-        return
+    if options.compute_capabilities:
+        _set_compute_capabilities(trt, config, options.compute_capabilities, target)
+    if options.dla is not None:
+        _set_dla(trt, builder, config, options.dla, target)
+    if options.hardware_compatibility:
+        _set_hardware_compatibility(trt, config, options.hardware_compatibility, target)
+    _set_kinds_of_plan(trt, config, options, target)
+
+
+def _set_compute_capabilities(
+    trt: ModuleType, config: api.IBuilderConfig, capabilities: tuple[str, ...], target: str
+) -> None:
     if hasattr(config, "num_compute_capabilities"):
         known: dict[str, api.ComputeCapability] = dict(trt.ComputeCapability.__members__)
-        config.num_compute_capabilities = len(options.compute_capabilities)
-        for index, wanted in enumerate(options.compute_capabilities):
+        config.num_compute_capabilities = len(capabilities)
+        for index, wanted in enumerate(capabilities):
             member = f"SM{wanted.replace('.', '')}"
             if member not in known:
                 able = ", ".join(f"{key[2:-1]}.{key[-1]}" for key in known if key.startswith("SM"))
@@ -199,6 +220,77 @@ def _configure(trt: ModuleType, config: api.IBuilderConfig, options: PlanOptions
     else:
         todo = "leave the option out, or use tensorrt-rtx"
         raise EngineError(f"{target} builds for the GPU of this machine alone", target, todo)
+
+
+def _set_dla(trt: ModuleType, builder: api.Builder, config: api.IBuilderConfig, core: int, target: str) -> None:
+    cores: int = builder.num_DLA_cores  # where there is none, the settings below are taken without a word
+    if core >= cores:
+        has = f"it has {cores}, counted from 0" if cores else "this machine or this version of the library has none"
+        raise EngineError(f"there is no DLA core {core}: {has}", target, "leave --dla out, or change it")
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _set_hardware_compatibility(trt: ModuleType, config: api.IBuilderConfig, wanted: str, target: str) -> None:
+    levels: dict[str, api.HardwareCompatibilityLevel] = dict(trt.HardwareCompatibilityLevel.__members__)
+    level = levels.get(wanted.upper().replace("-", "_"))
+    if level is not None and target != "tensorrt-rtx":  # which knows the levels, and warns that it keeps to none
+        config.hardware_compatibility_level = level
+        return
+    todo = "name the GPUs by --compute-capability" if target == "tensorrt-rtx" else "leave it out, or take a newer one"
+    raise EngineError(f"--hardware-compatibility {wanted} is not in this library", target, todo)
+
+
+def _set_kinds_of_plan(trt: ModuleType, config: api.IBuilderConfig, options: PlanOptions, target: str) -> None:
+    if options.version_compatible:
+        if target == "tensorrt-rtx":
+            todo = "leave it out, and build again for each version"
+            raise EngineError("--version-compatible: no two versions of it run the same plan", target, todo)
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    for option, wanted in (("--strip-weights", options.strip_weights), ("--refit", options.refit)):
+        # The builder compiles kernels on the GPU then, and ends with an assertion of its own where there is none.
+        if wanted and target == "tensorrt-rtx" and (absent := gpu.unavailable()):
+            raise EngineError(f"{option} needs a GPU ({absent})", target, "leave it out, or build on the device")
+    if options.refit:
+        config.set_flag(trt.BuilderFlag.REFIT)
+    if options.strip_weights:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        if not options.refit:  # what comes back is what was left out, which allows the library more
+            config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+
+
+def _gpu_layers(trt: ModuleType, config: api.IBuilderConfig, network: api.INetworkDefinition) -> tuple[str, ...]:
+    """Layers of a network for the DLA that the GPU has to run, as `name (kind)`. Constants run nowhere."""
+    found = []
+    for index in range(network.num_layers):
+        layer: api.ILayer = network.get_layer(index)
+        kind: api.LayerType = layer.type
+        able: bool = kind == trt.LayerType.CONSTANT or config.can_run_on_DLA(layer)
+        if not able:
+            name: str = layer.name
+            label: str = kind.name
+            found.append(f"{name} ({label.lower()})")
+    return tuple(found)
+
+
+def _load_timings(config: api.IBuilderConfig, key: TimingKey) -> api.ITimingCache | None:
+    """Give the builder what earlier builds have measured, or room for what it will measure, and return that: it has to
+    outlive the build. What is damaged, or what the library does not take, counts as nothing."""
+    known = lookup_timings(key)
+    for content in (b"",) if known is None else (known, b""):
+        timings: api.ITimingCache | None = config.create_timing_cache(content)
+        attached: bool = timings is not None and config.set_timing_cache(timings, False)
+        if attached:
+            return timings
+        log.warning("the timing cache %s is not used (the library refuses it); kernels are measured again", key.path)
+    return None
+
+
+def _keep_timings(timings: api.ITimingCache, key: TimingKey) -> None:
+    """Write what the builder has measured into the cache folder."""
+    content: api.IHostMemory = timings.serialize()
+    store_timings(key, bytes(content))
 
 
 def _set_batches(
@@ -212,10 +304,9 @@ def _set_batches(
     shape = tuple(int(side) for side in dims)
     if name != INPUT or len(shape) != 4 or min(shape[1:]) < 1:
         raise EngineError(f"the graph takes {name!r} {shape}", target, _CONTRACT)
-    batches = (options.min_batch, options.opt_batch, options.max_batch)
-    if shape[0] > 0 and set(batches) != {shape[0]}:
+    if shape[0] > 0 and set(options.batches) != {shape[0]}:
         raise EngineError(f"the graph takes batches of {shape[0]} only", target, "export it with a free batch")
-    least, best, most = ((batch, *shape[1:]) for batch in batches)
+    least, best, most = ((batch, *shape[1:]) for batch in options.batches)
     profile.set_shape(INPUT, least, best, most)
 
 

@@ -33,8 +33,9 @@ class Comparison:
 
     target: the runtime that was run; emulated: whether it stood in for another that cannot run here. images: how many
     were compared. map_error, score_error: largest absolute difference as a share of the largest fp32 value.
-    changed_verdicts: images judged otherwise, each side by its own threshold; changed: their names, the largest change
-    first. image_auroc, pixel_auroc and their fp32 values: None without labels or masks.
+    rank_correlation: Spearman's, of the scores. changed_verdicts: images judged otherwise, each side by its own
+    threshold; changed: their names, the largest change first. image_auroc, pixel_auroc and their fp32 values: None
+    without labels or masks.
     """
 
     target: str
@@ -42,6 +43,7 @@ class Comparison:
     images: int
     map_error: float
     score_error: float
+    rank_correlation: float
     changed_verdicts: int
     changed: tuple[str, ...]
     image_auroc: float | None = None
@@ -108,6 +110,7 @@ def compare(
         images=len(samples),
         map_error=_difference(reference.maps, engine.maps),
         score_error=_difference(reference.scores, engine.scores),
+        rank_correlation=_rank_correlation(reference.scores, engine.scores),
         changed_verdicts=len(differs),
         changed=tuple(samples[index].name for index in worst[:20]),
     )
@@ -141,6 +144,20 @@ def check_gate(comparison: Comparison, max_drop: float, what: str) -> Comparison
         todo = "calibrate with more or other images or another method, use fp16, or raise --max-drop"
         raise GateRefused(f"refused: {'; '.join(faults)} (budget {max_drop}){worst}", what, todo)
     return replace(comparison, max_drop=max_drop)
+
+
+def _rank_correlation(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Spearman's, -1..1: that of the ranks, equal values sharing the mean of theirs. 1 where the reference is constant
+    and there is no order to lose, 0 where the other alone is."""
+    centred = []
+    for values in (reference, other):
+        _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+        centred.append(ranks - ranks.mean())
+    ours, theirs = centred
+    if not ours.any():
+        return 1.0
+    return float(ours @ theirs / np.sqrt((ours @ ours) * (theirs @ theirs))) if theirs.any() else 0.0
 
 
 def _difference(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -23,6 +23,11 @@ _REBUILD = "get the file again from where it was made"
 
 def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
     """Write `members` in the order given, atomically."""
+    write_atomic(path, archive_bytes(members))
+
+
+def archive_bytes(members: Mapping[str, bytes]) -> bytes:
+    """The archive of `members` in the order given."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
@@ -30,11 +35,11 @@ def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def read_archive(path: Path) -> dict[str, bytes]:
-    """All members by name.
+def read_archive(path: Path, only: str | None = None) -> dict[str, bytes]:
+    """All members by name, or that of one name.
 
     Raises BundleError, naming the file or the member and the reason, for a missing, truncated or altered file, a member
     that is compressed, encrypted, named twice or named like a path.
@@ -43,7 +48,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             _check_entries(path, entries)
-            return {entry.filename: archive.read(entry) for entry in entries}
+            return {e.filename: archive.read(e) for e in entries if only in (None, e.filename)}
     except FileNotFoundError as error:
         raise BundleError("no such file", path, "check the path") from error
     except IsADirectoryError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgead.archive import read_archive, write_archive
+from edgead.atomic import locked
 from edgead.errors import BundleError
 from edgead.manifest import MAX_BYTES, Manifest, Variant, validate
 
@@ -78,6 +79,30 @@ def read_bundle(path: Path | str) -> Bundle:
         if variant.member not in members:
             raise BundleError(f"the {precision} graph is missing", f"{path}:{variant.member}", _AGAIN)
     return Bundle(manifest, members)
+
+
+def change_bundle(path: Path, before: Bundle, change: Callable[[Bundle], Bundle]) -> Bundle:
+    """Write what `change` makes of a bundle of which `before` was read some time ago. What others have added since then
+    stays, and nobody who changes it in this way comes in between.
+
+    Raises BundleError where it has become another detector's, or cannot be written; then it is as it was.
+    """
+    try:
+        with locked(path):
+            now = read_bundle(path)
+            if _detector(now) != _detector(before):
+                raise BundleError("it was exported again meanwhile", path, "run the same command again")
+            changed = change(now)
+            changed.write(path)
+    except OSError as error:
+        todo = "check the disk, and the permissions of the file and its folder"
+        raise BundleError(f"cannot be changed ({error.strerror})", path, todo) from error
+    return changed
+
+
+def _detector(bundle: Bundle) -> tuple[Manifest, bytes]:
+    """What the precisions of a bundle have in common."""
+    return replace(bundle.manifest, variants={}, preferred="fp32"), bundle.graph("fp32")
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:

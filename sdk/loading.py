@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from edgead.bundle import Bundle, read_bundle
@@ -13,8 +14,12 @@ from edgead.engines.base import Engine
 from edgead.engines.cache import EngineKey
 from edgead.engines.targets import choose
 from edgead.errors import EngineError
+from edgead.progress import Progress, silent
 
 log = logging.getLogger(__name__)
+
+Build = Callable[[bytes, EngineKey, Progress], bytes]
+"""Builds a TensorRT engine on this device, of an ONNX graph and as its key says, telling how far it is."""
 
 
 def load(
@@ -24,21 +29,25 @@ def load(
     precision: str | None = None,
     maps: bool = True,
     overlay: bool = False,
+    build: bool | Build = True,
+    progress: Progress = silent,
 ) -> Detector:
     """Read a bundle and start its engine.
 
     target: `auto` (TensorRT on NVIDIA, else OpenVINO), or a target's name. precision: `fp32`, `fp16` or `int8`; by
-    default the one that `edgead build-engine` last verified, else fp32. The engine comes from the cache; OpenVINO
-    compiles it on a miss. maps, overlay: whether a GPU gives the anomaly map of a frame to its result, and the frame
-    with the map drawn over it; without them little more than the verdict leaves it.
+    default the one that `edgead build-engine` last verified, else fp32. maps, overlay: whether a GPU gives the anomaly
+    map of a frame to its result, and the frame with the map drawn over it; without them little more than the verdict
+    leaves it. build: the engine comes from the cache, and where it is not there, or was built on another device, with
+    another driver or runtime, it is built again: by OpenVINO itself, for TensorRT by the function given. With False it
+    is not.
 
-    Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where a
-    TensorRT engine was not built on this device.
+    Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where the
+    engine is not in the cache and is not to be built, or cannot be.
     """
     bundle = read_bundle(path)
     precision = precision or bundle.manifest.preferred
     bundle.manifest.variant(precision)
-    engine = open_engine(bundle, choose(target), precision, where=str(path))
+    engine = open_engine(bundle, choose(target), precision, where=str(path), build=build, progress=progress)
     return Detector(bundle, engine, precision, maps=maps, overlay=overlay)
 
 
@@ -52,19 +61,44 @@ def engine_key(bundle: Bundle, target: str, precision: str) -> EngineKey:
     return tensorrt.engine_key(graph, precision, batches, target)
 
 
-def open_engine(bundle: Bundle, target: str, precision: str, *, where: str) -> Engine:
-    """The engine of a bundle on this machine, from the cache where it is there."""
+def open_engine(
+    bundle: Bundle,
+    target: str,
+    precision: str,
+    *,
+    where: str,
+    build: bool | Build = True,
+    progress: Progress = silent,
+) -> Engine:
+    """The engine of a bundle on this machine, from the cache where it is there, else as `load` says of `build`."""
     key = engine_key(bundle, target, precision)
     engine = cache.lookup(key)
-    if target == "openvino":
-        if engine is None:
-            engine = openvino.compile_graph(bundle.graph(precision))
-            _keep(key, engine)
-        return openvino.OpenVinoEngine(engine, max_batch=bundle.manifest.max_batch)
     if engine is None:
-        todo = f"run `edgead build-engine {where} --target {target} --precision {precision}` on this device"
-        raise EngineError(f"no {target} engine was built for this device", where, todo)
-    return tensorrt.TensorRtEngine(engine, target, max_batch=bundle.manifest.max_batch)
+        engine = _built(bundle, key, build, where, progress)
+        _keep(key, engine)
+    if target == "openvino":
+        return openvino.OpenVinoEngine(engine, max_batch=bundle.manifest.max_batch)
+    graph, batch = bundle.graph(precision), bundle.manifest.max_batch
+    return tensorrt.TensorRtEngine(engine, target, max_batch=batch, graph=graph, options=key.options)
+
+
+def _built(bundle: Bundle, key: EngineKey, build: bool | Build, where: str, progress: Progress) -> bytes:
+    """The engine that the cache lacks. It has passed no gate on this device, and the log says so where that matters."""
+    graph, target = bundle.graph(key.precision), key.runtime
+    foreign = cache.describe_foreign(key)
+    if build is False or (build is True and target != "openvino"):
+        what = f"no {target} engine was built for this device" + (f", and {foreign}" if foreign else "")
+        todo = f"run `edgead build-engine {where} --target {target} --precision {key.precision}` on this device"
+        raise EngineError(what, where, todo)
+    if foreign or target != "openvino":
+        check = f"`edgead verify {where}` compares it with the fp32 graph"
+        log.warning("%s; the %s engine is built for this device now, and %s", foreign or "none is there", target, check)
+    if callable(build) and target != "openvino":
+        return build(graph, key, progress)
+    progress("compiling", 0, 1)
+    engine = openvino.compile_graph(graph)
+    progress("compiling", 1, 1)
+    return engine
 
 
 def _keep(key: EngineKey, engine: bytes) -> None:

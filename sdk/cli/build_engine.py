@@ -9,10 +9,13 @@ import click
 
 from edgead.atomic import write_atomic
 from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
-from edgead.cli.quantising import layer_error_option, method_option
+from edgead.cli.planning import plan_options
+from edgead.cli.quantising import layer_error_option, method_option, select_option, size_option
 from edgead.cli.run_data import defects
+from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildOptions, BuildReport, build_engine
+from edgead.export.plan_options import PlanOptions
 from edgead.progress import progress_bar
 
 
@@ -40,19 +43,14 @@ from edgead.progress import progress_bar
 )
 @method_option
 @layer_error_option
-@click.option("--calib-size", default=128, show_default=True, help="Calibration images.")
+@select_option
+@size_option
 @click.option(
     "--threshold",
     type=click.Choice(("tail", "quantile", "probability")),
     help="How thresholds are found; by default as the exported ones were.",
 )
-@click.option(
-    "--compute-capability",
-    "capabilities",
-    multiple=True,
-    metavar="X.Y",
-    help="A GPU to build for, repeatable (tensorrt-rtx only), such as 8.6.",
-)
+@plan_options
 @click.option("-o", "--output", type=PATH, help="Also write the serialised engine to this file, for another machine.")
 @click.option(
     "--labelled",
@@ -68,9 +66,10 @@ def build_engine_command(
     max_drop: float,
     method: str,
     max_layer_error: float,
+    select: str,
     calib_size: int,
     threshold: str | None,
-    capabilities: tuple[str, ...],
+    plan: PlanOptions,
     output: Path | None,
     labelled: Path | None,
     as_json: bool,
@@ -85,11 +84,12 @@ def build_engine_command(
         precision=precision,
         target=target,
         method=method,
+        select=select,
         calibration_size=calib_size,
         max_layer_error=max_layer_error,
         threshold="f1" if labelled else threshold or "",
         max_drop=max_drop,
-        compute_capabilities=capabilities,
+        plan=plan,
     )
     with progress_bar() as progress:
         report = build_engine(bundle, read_dataset(calib_data), options, labelled=defects(labelled), progress=progress)
@@ -109,11 +109,15 @@ def describe(bundle: Path, report: BuildReport) -> list[str]:
     if report.precision == "int8":
         lines.append(f"  {report.int8_layers} of {report.layers} convolutions and matrix products run in INT8")
     lines += [f"    not {other}" for other in report.others if report.precision == "int8"]
+    lines += trial_lines(report.calibration)
     if report.plugins or report.bodies:
         total = len(report.plugins) + len(report.bodies)
         lines.append(f"  {len(report.plugins)} of {total} operators of edgead's own run as plugins")
     reasons = Counter(body.partition(": ")[2] for body in report.bodies)
     lines += [f"    {count} by their bodies: {reason}" for reason, count in reasons.items()]
+    if report.gpu_layers:
+        lines.append(f"  {len(report.gpu_layers)} layers fall back from the DLA to the GPU")
+        lines += [f"    {layer}" for layer in report.gpu_layers]
     run = f"verified on {comparison.target}" + (
         " (emulated: the target cannot run here)" if comparison.emulated else ""
     )

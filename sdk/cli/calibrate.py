@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from edgead.bundle import read_bundle
+from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
 from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
-from edgead.cli.quantising import layer_error_option, method_option
+from edgead.cli.quantising import layer_error_option, method_option, select_option, size_option
+from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.export.build import BuildOptions, make_graph, verify
@@ -24,7 +26,9 @@ from edgead.progress import progress_bar
 @click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
 @method_option
 @layer_error_option
-@click.option("--size", default=128, show_default=True, help="Calibration images.")
+@select_option
+@size_option
+@click.option("--like", type=PATH, help="A calibrated bundle whose calibration images to take again, found by digest.")
 @click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
 @json_option
 def calibrate_command(
@@ -33,7 +37,9 @@ def calibrate_command(
     output: Path | None,
     method: str,
     max_layer_error: float,
-    size: int,
+    select: str,
+    calib_size: int,
+    like: Path | None,
     max_drop: float,
     as_json: bool,
 ) -> None:
@@ -47,21 +53,29 @@ def calibrate_command(
     options = BuildOptions(
         precision="int8",
         method=method,
-        calibration_size=size,
+        select=select,
+        calibration_size=calib_size,
         max_layer_error=max_layer_error,
         max_drop=max_drop,
     )
-    roles = assign_roles(read_dataset(data), read.manifest, size)
+    record = read_record(read_bundle(like)) if like else None
+    roles = assign_roles(read_dataset(data), read.manifest)
     with progress_bar() as progress:
-        graph, members = make_graph(read, roles, options, progress)
+        graph, members = make_graph(read, roles, options, progress, like=record)
         with OnnxRuntimeEngine(graph, max_batch=read.manifest.max_batch) as engine:
             variant, comparison = verify(read, engine, roles, options, progress=progress)
     comparison = check_gate(comparison, max_drop, f"{bundle} int8")
-    read.with_variant("int8", replace(variant, verification=comparison.to_json()), members).write(target)
+    made = read.with_variant("int8", replace(variant, verification=comparison.to_json()), members)
+    made.write(target)
+    record = read_record(made)
+    count, warnings = len(record["images"]), record["warnings"]
     if as_json:
-        print_json({"bundle": str(target), "images": len(roles.calibration), "verification": comparison.to_json()})
+        report = {"bundle": str(target), "images": count, "warnings": warnings, "verification": comparison.to_json()}
+        print_json({**report, "method": record["method"], "trials": record["trials"]})
     else:
         click.echo(
-            f"{target}: INT8 from {len(roles.calibration)} images ({method}), map error {comparison.map_error:.2%}, "
+            f"{target}: INT8 from {count} images ({record['method']}), map error {comparison.map_error:.2%}, "
             f"{comparison.changed_verdicts} of {comparison.images} verdicts changed"
         )
+        for line in trial_lines(record):
+            click.echo(line)

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from edgead.atomic import write_atomic
-from edgead.calibration.quantize import METHODS
 from edgead.cli.evaluate import Subject, of_detector, publish, summary
 from edgead.cli.options import PATH, as_text, check_writable, json_option, print_json
 from edgead.cli.run_data import validation_samples
@@ -20,6 +19,7 @@ from edgead.errors import DataError, GateRefused
 from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.export.build import BuildOptions, BuildReport, build_engine
 from edgead.export.package import Origin, make_bundle
+from edgead.export.trials import AUTO
 from edgead.loading import load
 from edgead.progress import Progress, progress_bar
 from edgead.sinks import open_sink
@@ -106,6 +106,7 @@ def demo_command(
         "engine": engine.mean.to_json(),
         "precision": built.precision,
         "int8_layers": [built.int8_layers, built.layers],
+        "calibration": built.calibration,
         "refused": refused,
         "stream": streamed.to_json(),
         "seconds": round(time.monotonic() - begin, 1),
@@ -173,15 +174,16 @@ def _export(run: Path, bundle: Path, progress: Progress) -> None:
 
 
 def _build(bundle: Path, dataset: Dataset, max_drop: float, progress: Progress) -> tuple[BuildReport, list[str]]:
-    """The first engine that passes the gate, INT8 by each method of calibration or else fp16; and what was refused."""
+    """The first engine that passes the gate, INT8 by the best method of calibration or else fp16; and what was
+    refused."""
     refused: list[str] = []
     last: GateRefused | None = None
-    for precision, method in (*(("int8", method) for method in METHODS), ("fp16", "minmax")):
-        options = BuildOptions(precision=precision, method=method, max_drop=max_drop)
+    for precision in ("int8", "fp16"):
+        options = BuildOptions(precision=precision, method=AUTO, max_drop=max_drop)
         try:
             return build_engine(bundle, dataset, options, progress=progress), refused
         except GateRefused as refusal:
-            refused.append(f"{precision} by {method}: {refusal.what}")
+            refused.append(f"{precision}: {refusal.what}")
             last = refusal
     assert last is not None
     raise last

@@ -15,9 +15,11 @@ from types import FrameType
 import click
 
 from edgead.cli.options import PATH, bundle_argument, json_option, precision_option, print_json, target_option
+from edgead.cli.rebuilding import build
 from edgead.detector import Detector
 from edgead.frame import LostFrame
 from edgead.loading import load
+from edgead.progress import progress_bar
 from edgead.result import Result
 from edgead.sinks import Sink, open_sink
 from edgead.sources import Source, open_source
@@ -50,6 +52,12 @@ SHOW_SECONDS = 0.5
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after this many frames.")
 @target_option
 @precision_option
+@click.option(
+    "--no-build",
+    is_flag=True,
+    help="Where the engine was not built for this device, its driver and runtime, end with an error instead of "
+    "building it first.",
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="No live line, no lost frames, no summary on the terminal.")
 def stream_command(
@@ -61,6 +69,7 @@ def stream_command(
     max_frames: int | None,
     target: str,
     precision: str | None,
+    no_build: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -76,7 +85,16 @@ def stream_command(
     if len({path.resolve() for path in (*saves, *videos)}) < len(saves) + len(videos):
         raise click.UsageError("--save and --video name the same file twice")
     source = open_source(cameras[0])
-    wanted = load(bundle, target=target, precision=precision, maps=False, overlay=bool(videos))
+    with progress_bar() as progress:
+        wanted = load(
+            bundle,
+            target=target,
+            precision=precision,
+            maps=False,
+            overlay=bool(videos),
+            build=not no_build and build,
+            progress=progress,
+        )
     with wanted as detector, _stop_on_signals() as stop:
         sinks = [open_sink(path) for path in saves] + [_video(path, source, detector) for path in videos]
         show = _Terminal(quiet)

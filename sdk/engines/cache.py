@@ -7,15 +7,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from edgead.archive import read_archive, write_archive
+from edgead.archive import archive_bytes, read_archive
+from edgead.atomic import atomic_path, remove_abandoned
 from edgead.errors import BundleError, EngineError
 
 log = logging.getLogger(__name__)
 _KEY, _ENGINE = "key.json", "engine.bin"
+_SUFFIX = ".engine"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def cache_folder() -> Path:
 
 
 def entry_path(key: EngineKey) -> Path:
-    return cache_folder() / f"{key.digest}.engine"
+    return cache_folder() / f"{key.digest}{_SUFFIX}"
 
 
 def lookup(key: EngineKey) -> bytes | None:
@@ -79,13 +82,60 @@ def lookup(key: EngineKey) -> bytes | None:
     return engine
 
 
+def describe_foreign(key: EngineKey) -> str:
+    """The engine of the same graph, precision and runtime that comes nearest to `key`, and what keeps it from running
+    here; empty where there is none."""
+    found = []
+    for path in cache_folder().glob(f"*{_SUFFIX}"):
+        try:
+            other = json.loads(read_archive(path, _KEY)[_KEY])["key"]
+            differences = _differences(other, key)
+            if differences and all(other[name] == getattr(key, name) for name in ("graph", "precision", "runtime")):
+                found.append((other["device"], differences))
+        except (BundleError, KeyError, TypeError, ValueError):
+            continue  # `lookup` tells of damaged entries
+    if not found:
+        return ""
+    device, differences = min(found, key=lambda entry: len(entry[1]))
+    return f"the cache has one built on {device!r} ({'; '.join(differences)})"
+
+
+def _differences(other: Mapping[str, object], key: EngineKey) -> list[str]:
+    """`name there, name here` for every field of another key that differs."""
+    mine = json.loads(key._json())
+    names = [entry.name for entry in fields(key) if other[entry.name] != mine[entry.name]]
+    return [f"{name.replace('_', ' ')} {other[name]!r} there, {mine[name]!r} here" for name in names]
+
+
 def store(key: EngineKey, engine: bytes) -> Path:
     """Write an engine into the cache, atomically. Raises EngineError where the cache folder cannot be written."""
+    with storing(key, engine) as path:
+        return path
+
+
+@contextmanager
+def storing(key: EngineKey, engine: bytes) -> Iterator[Path]:
+    """Write an engine into the cache, where it appears only once the block has ended well: at the path that is given.
+
+    Raises EngineError where the cache folder cannot be written, as a rule before the block begins.
+    """
     path = entry_path(key)
     header = {"key": json.loads(key._json()), "sha256": hashlib.sha256(engine).hexdigest()}
+    content = archive_bytes({_KEY: json.dumps(header, sort_keys=True).encode(), _ENGINE: engine})
+    with ExitStack() as stack:
+        with _writing(path.parent):
+            temporary = stack.enter_context(atomic_path(path))
+            remove_abandoned(path.parent, ".")
+            temporary.write_bytes(content)
+        yield path
+        with _writing(path.parent):
+            stack.close()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        write_archive(path, {_KEY: json.dumps(header, sort_keys=True).encode(), _ENGINE: engine})
+        yield
     except OSError as error:
         todo = "free some space, fix its permissions, or set EDGEAD_CACHE to another folder"
-        raise EngineError(f"the engine cache cannot be written ({error.strerror})", path.parent, todo) from error
-    return path
+        raise EngineError(f"the engine cache cannot be written ({error.strerror})", folder, todo) from error

@@ -14,7 +14,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ from edgead import gpu
 from edgead.engines import plugins
 from edgead.engines.base import Engine
 from edgead.engines.cache import EngineKey
+from edgead.engines.choice import chosen
+from edgead.engines.timings import TimingKey
 from edgead.errors import EngineError, EngineUnavailable
 from edgead.kernels import library
 
@@ -73,10 +75,15 @@ def runtime_version(target: str) -> str:
     return str(bindings(target).__version__)
 
 
-def engine_key(graph: bytes, precision: str, batches: tuple[int, int], target: str) -> EngineKey:
-    """The cache key of an engine on this machine's GPU; `graph` is the ONNX file."""
+def engine_key(
+    graph: bytes, precision: str, batches: tuple[int, int], target: str, options: Mapping[str, str] | None = None
+) -> EngineKey:
+    """The cache key of an engine on this machine's GPU; `graph` is the ONNX file.
+
+    options: `PlanOptions.changes` of the plan; None: those chosen for this machine (`edgead.engines.choice`).
+    """
     device = gpu.describe()
-    return EngineKey(
+    usual = EngineKey(
         hashlib.sha256(graph).hexdigest(),
         precision,
         *batches,
@@ -87,6 +94,15 @@ def engine_key(graph: bytes, precision: str, batches: tuple[int, int], target: s
         device.driver,
         plugins.engine_options(target, runtime_version(target), graph),
     )
+    changes = chosen(usual) if options is None else options
+    least = int(changes.get("min_batch", usual.min_batch))
+    return replace(usual, min_batch=least, options={**usual.options, **changes})
+
+
+def timing_key(target: str) -> TimingKey:
+    """The cache key of what the builder of this library measures on this machine's GPU."""
+    device = gpu.describe()
+    return TimingKey(target, runtime_version(target), device.name, device.compute_capability, device.driver)
 
 
 def load_plugins(target: str) -> str | None:
@@ -159,18 +175,30 @@ def reason(messages: list[Message]) -> str:
 
 
 class TensorRtEngine(Engine):
-    """A serialised plan of `tensorrt` or `tensorrt-rtx`, loaded when entered. It is a `Stage`."""
+    """A serialised plan of `tensorrt` or `tensorrt-rtx`, loaded when entered. It is a `Stage`.
+
+    graph: the ONNX file that it was built from; a plan that can be refitted takes its weights from there. options:
+    those of the plan's `EngineKey`.
+    """
 
     capturable = True
 
-    def __init__(self, plan: bytes, target: str, *, max_batch: int) -> None:
+    def __init__(
+        self,
+        plan: bytes,
+        target: str,
+        *,
+        max_batch: int,
+        graph: bytes | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(max_batch=max_batch)
         self.name = target
-        self._plan = plan
+        self._plan, self._graph, self._options = plan, graph, options or {}
         self._session: _Session | None = None
 
     def _activate(self) -> None:
-        self._session = _Session(self._plan, self.name, self.max_batch)
+        self._session = _Session(self._plan, self.name, self.max_batch, self._graph, self._options)
         self.size = self._session.size
 
     def _deactivate(self) -> None:
@@ -197,36 +225,58 @@ class TensorRtEngine(Engine):
 class _Session:
     """A plan on the device, and everything that has to be given back: made whole or not at all."""
 
-    def __init__(self, plan: bytes, target: str, max_batch: int) -> None:
+    def __init__(
+        self, plan: bytes, target: str, max_batch: int, graph: bytes | None, options: Mapping[str, str]
+    ) -> None:
         self._target = target
         self._stream: gpu.Stream | None = None
         self._buffers: dict[str, gpu.Buffer] = {}
         with gpu.current():
             try:
                 self._stream = gpu.Stream()
-                self._load(plan, bindings(target))
+                self._load(plan, bindings(target), graph, options)
                 self._allocate(bindings(target), max_batch)
             except BaseException:
                 self._free()
                 raise
 
-    def _load(self, plan: bytes, trt: ModuleType) -> None:
+    def _load(self, plan: bytes, trt: ModuleType, graph: bytes | None, options: Mapping[str, str]) -> None:
         record = journal(self._target)
         load_plugins(self._target)
         with record.listen() as messages:
             runtime: api.Runtime = trt.Runtime(record.logger)
+            if "dla" in options:
+                runtime.DLA_core = int(options["dla"])
+            if "version_compatible" in options:
+                runtime.engine_host_code_allowed = True  # such a plan brings the code along that runs it elsewhere
             engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(plan)
             # A plan of another GPU of the same generation loads with this warning, and may compute wrong values.
             foreign = any("different models of devices" in message.text for message in messages)
             if engine is None or foreign:
                 why = "it was built on another GPU" if foreign else reason(messages)
                 raise EngineError(f"the plan does not load ({why})", self._target, _REBUILD)
+            refittable: bool = engine.refittable
+            if refittable:
+                self._refit(engine, trt, graph, messages)
             context: api.IExecutionContext | None = engine.create_execution_context()
             if context is None:
                 raise EngineError(f"the plan cannot be run ({reason(messages)})", self._target, "free some GPU memory")
         self._runtime: api.Runtime | None = runtime  # the engine needs it for as long as it lives
         self._engine: api.ICudaEngine | None = engine
         self._context: api.IExecutionContext | None = context
+
+    def _refit(self, engine: api.ICudaEngine, trt: ModuleType, graph: bytes | None, messages: list[Message]) -> None:
+        """Give a plan the weights of its graph: it may have been built without them, which it does not tell."""
+        if graph is None:
+            raise EngineError("the plan takes its weights from its graph", self._target, "give the graph as well")
+        record = journal(self._target)
+        refitter: api.Refitter = trt.Refitter(engine, record.logger)
+        parser: api.OnnxParserRefitter = trt.OnnxParserRefitter(refitter, record.logger)
+        understood: bool = parser.refit_from_bytes(graph)
+        if understood:
+            understood = refitter.refit_cuda_engine()
+        if not understood:
+            raise EngineError(f"the plan does not take its weights ({reason(messages)})", self._target, _REBUILD)
 
     def _allocate(self, trt: ModuleType, max_batch: int) -> None:
         """Check that the plan is of a detector graph and takes `max_batch` images; make room for inputs and outputs."""
@@ -243,10 +293,14 @@ class _Session:
             if name != INPUT:
                 names.append(name)
         shapes: list[api.Dims] = engine.get_tensor_profile_shape(INPUT, 0)
-        largest = tuple(int(side) for side in shapes[2])
+        smallest, largest = (tuple(int(side) for side in shapes[index]) for index in (0, 2))
         if len(largest) != 4 or largest[0] < max_batch:
             what = f"the plan takes {largest} at most, and batches of {max_batch} images are asked for"
             raise EngineError(what, self._target, _REBUILD)
+        if smallest[0] > max_batch:
+            what = f"the plan takes {smallest[0]} images at least, and batches of {max_batch} are asked for"
+            raise EngineError(what, self._target, _REBUILD)
+        self._least = smallest[0]
         self.size = (largest[1], largest[2])
         shape = (max_batch, *self.size, 3)
         accepted: bool = context.set_input_shape(INPUT, shape)
@@ -268,6 +322,9 @@ class _Session:
 
     def enqueue(self, addresses: Mapping[str, int], batch: int, stream: int) -> None:
         context: api.IExecutionContext = self._context
+        if batch < self._least:
+            what = f"a batch of {batch}, and the engine was built for {self._least} images at least"
+            raise EngineError(what, self._target, "run `edgead build-engine` again with --min-batch 1")
         with gpu.current(), journal(self._target).listen() as messages:
             done: bool = context.set_input_shape(INPUT, (batch, *self.size, 3))
             for name, address in addresses.items():
@@ -287,7 +344,8 @@ class _Session:
             source.host[: image.size] = image.reshape(-1)
             self._stream.upload(source, image.size)
             addresses = {name: buffer.address for name, buffer in self._buffers.items()}
-            self.enqueue(addresses, len(image), self._stream.handle)
+            # A batch that is too small is filled up with what lies there; images do not see each other.
+            self.enqueue(addresses, max(len(image), self._least), self._stream.handle)
             shapes = {name: (len(image), *shape) for name, shape in self.outputs.items()}
             for name, shape in shapes.items():
                 self._stream.download(self._buffers[name], math.prod(shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -11,6 +12,7 @@ from torch import nn
 
 from edgead.bundle import read_bundle
 from edgead.calibration.quantize import LAYERS, METHODS, quantize
+from edgead.calibration.ranges import activation_ranges
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
@@ -98,6 +100,30 @@ def test_the_same_images_give_the_same_bytes(graph, good, quantised):
 def test_methods_differ(quantised):
     """The entropy search once had a single threshold to choose from, and was the whole range under another name."""
     assert len(set(quantised.values())) == len(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_printed(graph, good, method, capfd):
+    """Standard output is the commands': with --json, a program reads it."""
+    quantize(graph, good[:2], method=method)
+    assert capfd.readouterr().out == ""
+
+
+def test_no_other_range_rounds_what_the_layers_read_with_less_error_than_mse(graph, good, quantised):
+    """Held against every value of every tensor, with the pixels left out: their range is the whole one."""
+    ranges = activation_ranges(quantised["mse"])
+    model = onnx.load_from_string(graph)
+    names = list(ranges)[1:]
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for name, values in zip(names, session.run(names, {"image": good[:12]}), strict=True):
+
+        def error(top, values=values):
+            return np.square(values - np.clip(np.round(values / (top / 127)), -128, 127) * (top / 127)).mean()
+
+        largest = np.abs(values).max()
+        least = min(error(top) for top in np.linspace(0.3, 1, 71) * largest)
+        assert error(ranges[name][1]) <= 1.01 * least < error(largest)
 
 
 def test_the_input_graph_is_not_touched(graph, good):

@@ -25,6 +25,7 @@ from edgead.export import build as module
 from edgead.export.build import BuildOptions, build_engine, usual_threshold
 from edgead.export.graph import to_graph
 from edgead.export.parity import check_runtime
+from edgead.export.plan_options import PlanOptions
 from edgead.loading import load
 from edgead.training.models import build
 
@@ -179,7 +180,7 @@ def test_a_folder_of_good_images_is_enough(bundle, parts):
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_an_engine_for_a_gpu_elsewhere_is_emulated_and_says_so(bundle, parts, precision):
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
-    options = BuildOptions(precision=precision, target="tensorrt-rtx", compute_capabilities=("8.6",))
+    options = BuildOptions(precision=precision, target="tensorrt-rtx", plan=PlanOptions(compute_capabilities=("8.6",)))
     report = build_engine(bundle, read_dataset(parts), options)
     assert len(report.plan) > 10_000
     if report.engine is None:  # no GPU here

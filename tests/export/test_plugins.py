@@ -227,7 +227,8 @@ print(*sorted(each.name for each in trt.get_plugin_registry().all_creators if ea
 
 
 def test_the_build_says_what_runs_as_a_plugin():
-    comparison = Comparison(TARGET, True, 1, map_error=0.0, score_error=0.0, changed_verdicts=0, changed=())
+    errors = {"map_error": 0.0, "score_error": 0.0, "rank_correlation": 1.0}
+    comparison = Comparison(TARGET, True, 1, **errors, changed_verdicts=0, changed=())
     report = BuildReport(
         None, TARGET, "fp32", None, b"", comparison, 0, 0, (), ("one", "two"), ("three: narrow", "four: narrow")
     )

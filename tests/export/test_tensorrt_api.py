@@ -22,6 +22,7 @@ import pytest
 
 import edgead.engines.tensorrt
 import edgead.export.tensorrt
+from edgead.export.plan_options import HARDWARE
 
 SOURCES = [Path(module.__file__) for module in (edgead.export.tensorrt, edgead.engines.tensorrt)]
 VERSIONS = {
@@ -282,6 +283,17 @@ def test_every_name_exists_in_tensorrt(version, uses, folder, tmp_path):
     assert not answer["misused"]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_levels_of_hardware_compatibility_are_members_where_they_exist(version, folder, tmp_path):
+    """They are looked up by name at run time, which the reading of the source does not see."""
+    wheel = fetch(VERSIONS[version], version, folder)
+    names = [level.upper().replace("-", "_") for level in HARDWARE]
+    levels = [Use(f"HardwareCompatibilityLevel.{name}", (), None, name) for name in names]
+    answer = ask(levels, "tensorrt_bindings", str(wheel), *stub_libraries(version, tmp_path))
+    absent = ["SAME_COMPUTE_CAPABILITY"] if version == "10.3.0" else []
+    assert [text.split("(")[1].rstrip(")") for text in answer["missing"]] == absent
+
+
 def test_every_name_exists_in_tensorrt_rtx(uses):
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
     answer = ask(uses, "tensorrt_rtx_bindings")
@@ -302,6 +314,11 @@ def test_the_names_that_matter_are_seen(uses):
     assert {"Runtime.deserialize_cuda_engine", "IExecutionContext.execute_async_v3", "TensorIOMode.INPUT"} <= paths
     assert {"ILogger.log", "ILogger.Severity.name", "ParserError.node_name", "IBuilderConfig.progress_monitor"} <= paths
     assert {"get_plugin_registry", "IPluginRegistry.load_library"} <= paths
+    assert {"IBuilderConfig.can_run_on_DLA", "Builder.num_DLA_cores", "Runtime.DLA_core", "DeviceType.DLA"} <= paths
+    assert {"BuilderFlag.STRIP_PLAN", "BuilderFlag.VERSION_COMPATIBLE", "OnnxParserRefitter.refit_from_bytes"} <= paths
+    assert {"IBuilderConfig.set_timing_cache", "ITimingCache.serialize", "HardwareCompatibilityLevel"} <= {
+        path.removesuffix(".__members__") for path in paths
+    }
     guarded = {use.path for use in uses if use.guards}
     assert {"IBuilderConfig.set_compute_capability", "ComputeCapability.__members__"} <= guarded
     assert len(paths) > 50

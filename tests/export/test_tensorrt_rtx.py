@@ -16,12 +16,14 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
+from edgead import gpu
 from edgead.calibration.quantize import LAYERS, quantize
 from edgead.engines import tensorrt
+from edgead.engines.timings import TimingKey
 from edgead.errors import EngineError, EngineUnavailable
 from edgead.export.graph import to_graph
 from edgead.export.precision import to_fp16
-from edgead.export.tensorrt import PlanOptions, build_plan, convolution_report, unavailable
+from edgead.export.tensorrt import PlanOptions, build_plan, check_options, convolution_report, unavailable
 from edgead.training.models import build
 
 SIDE, BATCH = 64, 4
@@ -310,11 +312,52 @@ def tiny(name="image", shape=("N", 8, 8, 3), kind=TensorProto.UINT8) -> bytes:
         (tiny(shape=(1, 8, 8, 3)), {"max_batch": 4}, "takes batches of 1 only.*free batch"),
         (tiny(), {"compute_capabilities": ("8.7",)}, "no plan for compute capability '8.7'.*choose from .*8.6, 8.9"),
         (tiny(), {"compute_capabilities": ("newest",)}, "no plan for compute capability 'newest'"),
+        (tiny(), {"dla": 0}, "no DLA core 0: this machine or this version of the library has none.*leave --dla out"),
+        (tiny(), {"hardware_compatibility": "ampere-plus"}, "--hardware-compatibility ampere-plus is not.*capability"),
+        (tiny(), {"version_compatible": True}, "--version-compatible: no two versions"),
     ],
 )
 def test_what_cannot_be_built_says_why(model, options, said):
     with pytest.raises(EngineError, match=said):
         build_plan(model, TARGET, PlanOptions(**options))
+    if model == tiny():
+        with pytest.raises(EngineError, match=said):
+            check_options(TARGET, PlanOptions(**options))
+
+
+@needs_rtx
+@pytest.mark.skipif(gpu.unavailable() is None, reason="there is a GPU")
+@pytest.mark.parametrize("option", ["strip_weights", "refit"])
+def test_plans_that_take_weights_later_need_a_gpu(graphs, option):
+    name = f"--{option.replace('_', '-')}"
+    with pytest.raises(EngineError, match=f"{name} needs a GPU .*, tensorrt-rtx, leave it out"):
+        build_plan(graphs["fp32"], TARGET, PlanOptions(**{option: True}))
+
+
+@needs_rtx
+def test_the_workspace_is_kept_to(graphs):
+    """So little that no kernel fits, which shows that the library has heard of it, in MiB."""
+    model = onnx.load_from_string(graphs["fp32"])
+    with pytest.raises(EngineError, match=r"cannot be built \(.*within workspace limit"):
+        build_plan(model.SerializeToString(), TARGET, PlanOptions(workspace=1, compute_capabilities=("8.6",)))
+
+
+@needs_rtx
+def test_a_timing_cache_is_left_alone(graphs, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    key = TimingKey(TARGET, "1.7", "Some GPU", "8.6", "580")
+    assert build_plan(graphs["int8"], TARGET, timings=key).data
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_rtx
+def test_a_plan_is_of_the_capabilities_named(graphs):
+    """The same ones give the same plan, and any others another."""
+    wishes = [("8.6",), ("8.6",), ("8.9",), ("8.6", "8.9"), ("8.6", "8.9", "12.0")]
+    options = [PlanOptions(max_batch=BATCH, compute_capabilities=wanted) for wanted in wishes]
+    plans = [build_plan(graphs["fp16"], TARGET, each).data for each in options]
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == len({each.changes["compute_capabilities"] for each in options}) == 4
 
 
 @needs_rtx
@@ -322,7 +365,9 @@ def test_what_cannot_be_built_says_why(model, options, said):
     "options",
     [
         {"min_batch": 2, "opt_batch": 3, "max_batch": 4},
-        {"workspace_bytes": 1 << 26, "optimization_level": 0},
+        {"workspace": 64, "optimization_level": 0},
+        {"optimization_level": 5},
+        {"opt_batch": 4, "compute_capabilities": ("8.6", "8.9", "12.0")},
         {"compute_capabilities": ("12.0",), "tf32": True},
     ],
 )
@@ -334,9 +379,12 @@ def test_options_are_taken(graphs, options):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"opt_batch": 2}, "not in order from 1"),
+        ({"opt_batch": 2, "max_batch": 1}, "not in order from 1"),
+        ({"min_batch": 3, "opt_batch": 2}, "not in order from 1"),
         ({"min_batch": 0}, "not in order from 1"),
-        ({"workspace_bytes": 0}, "a workspace of 0 bytes"),
+        ({"workspace": 0}, "a workspace of 0 MiB"),
+        ({"dla": -1}, "DLA core -1"),
+        ({"hardware_compatibility": "all"}, "'all' is none of ampere-plus, same-compute-capability"),
         ({"optimization_level": 6}, "not 0 to 5"),
     ],
 )

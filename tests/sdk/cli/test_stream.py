@@ -44,7 +44,7 @@ class Detector:
         return Result(min(score / 200, 1.0), score > 100, anomaly_map, anomaly_map > 100, score, verdict, regions,
                       frame.frame_id, frame.source, frame.captured_at, timing, "ab" * 32)
 
-def load(path, *, target, precision, maps, overlay):
+def load(path, *, target, precision, maps, overlay, build, progress):
     print(f"load {path} {target} {precision}", file=sys.stderr)
     return Detector()
 

@@ -21,6 +21,7 @@ import pytest
 
 from edgead import gpu
 from edgead.engines import tensorrt
+from edgead.engines.choice import choose
 from edgead.engines.stage import Stage
 from edgead.engines.tensorrt import TensorRtEngine
 from edgead.errors import EngineError, EngineUnavailable, FrameError
@@ -57,6 +58,10 @@ class FakeTensorRt(ModuleType):
                 wishes = json.loads(plan)
                 for severity, text in wishes.get("says", []):
                     self.logger.log(trt.ILogger.Severity[severity], text)
+                if wishes.get("host_code") and not getattr(self, "engine_host_code_allowed", False):
+                    self.logger.log(trt.ILogger.Severity.ERROR, "host code is not allowed")
+                    return None
+                assert getattr(self, "DLA_core", None) == wishes.get("dla")
                 return None if wishes.get("refuses") else Engine(wishes, self.logger)
 
         class Engine:
@@ -64,6 +69,7 @@ class FakeTensorRt(ModuleType):
                 self.wishes, self.logger = wishes, logger
                 self.tensors = wishes.get("tensors", {"image": "UINT8", "anomaly_map": "FLOAT", "score": "FLOAT"})
                 self.num_io_tensors = len(self.tensors)
+                self.refittable, self.weights = "weights" in wishes, None
 
             def get_tensor_name(self, index):
                 return list(self.tensors)[index]
@@ -76,9 +82,10 @@ class FakeTensorRt(ModuleType):
 
             def get_tensor_profile_shape(self, name, index):
                 assert (name, index) == ("image", 0)
-                return [(n, *SIZE, 3) for n in (1, 1, self.wishes["max_batch"])]
+                return [(n, *SIZE, 3) for n in (self.wishes.get("min_batch", 1), 1, self.wishes["max_batch"])]
 
             def create_execution_context(self):
+                assert self.weights == self.wishes.get("weights")
                 return None if self.wishes.get("no_context") else Context(self)
 
         class Context:
@@ -87,7 +94,7 @@ class FakeTensorRt(ModuleType):
 
             def set_input_shape(self, name, shape):
                 self.shape = shape
-                return shape[0] <= self.engine.wishes["max_batch"]
+                return self.engine.wishes.get("min_batch", 1) <= shape[0] <= self.engine.wishes["max_batch"]
 
             def get_tensor_shape(self, name):
                 return {"score": self.shape[:1], "anomaly_map": self.shape[:3]}[name]
@@ -106,7 +113,25 @@ class FakeTensorRt(ModuleType):
                 cuda.put(stream, lambda: compute(shape, addresses))
                 return True
 
-        self.Runtime = Runtime
+        class Refitter:
+            def __init__(self, engine, logger):
+                self.engine, self.logger, self.found = engine, logger, None
+
+            def refit_cuda_engine(self):
+                self.engine.weights = self.found
+                return self.found == self.engine.wishes["weights"]
+
+        class Parser:
+            def __init__(self, refitter, logger):
+                self.refitter = refitter
+
+            def refit_from_bytes(self, graph):
+                self.refitter.found = graph.decode()
+                if graph == b"damaged":
+                    self.refitter.logger.log(trt.ILogger.Severity.ERROR, "no ONNX")
+                return graph != b"damaged"
+
+        self.Runtime, self.Refitter, self.OnnxParserRefitter = Runtime, Refitter, Parser
         self.get_plugin_registry = registry(lambda path: "handle")
 
 
@@ -235,6 +260,40 @@ def test_a_plan_that_does_not_fit_is_refused_and_leaves_nothing(cuda, wishes, sa
     assert not cuda.live
 
 
+def test_batches_that_are_too_small_are_filled_up(cuda):
+    with TensorRtEngine(plan(min_batch=3), "tensorrt", max_batch=4) as engine:
+        for count in (4, 1, 2, 3):
+            assert_same(engine.infer(images(count, seed=count)), images(count, seed=count))
+        with pytest.raises(EngineError, match=r"a batch of 1, and the engine was built for 3 .*--min-batch 1"):
+            engine.enqueue({}, 1, 5)
+    with pytest.raises(EngineError, match="takes 3 images at least"):
+        TensorRtEngine(plan(min_batch=3), "tensorrt", max_batch=2).__enter__()
+
+
+def test_a_plan_without_weights_takes_those_of_its_graph(cuda):
+    def engine(graph):
+        return TensorRtEngine(plan(weights="graph"), "tensorrt", max_batch=4, graph=graph)
+
+    with engine(b"graph") as running:
+        assert_same(running.infer(images(1)), images(1))
+    for graph, said in (
+        (None, "give the graph"),
+        (b"damaged", r"its weights \(no ONNX\)"),
+        (b"another", "its weights"),
+    ):
+        with pytest.raises(EngineError, match=said), engine(graph):
+            pytest.fail("entered")
+    assert not cuda.live
+
+
+def test_options_of_the_key_reach_the_runtime(cuda):
+    for wishes, options in (({"dla": 1}, {"dla": "1"}), ({"host_code": True}, {"version_compatible": "True"})):
+        with TensorRtEngine(plan(**wishes), "tensorrt", max_batch=4, options=options) as engine:
+            assert_same(engine.infer(images(1)), images(1))
+    with pytest.raises(EngineError, match="host code"), TensorRtEngine(plan(host_code=True), "tensorrt", max_batch=4):
+        pytest.fail("entered")
+
+
 def test_other_warnings_do_no_harm(cuda):
     with TensorRtEngine(plan(says=[["WARNING", "lazy loading is off"]]), "tensorrt", max_batch=4) as engine:
         assert_same(engine.infer(images(1)), images(1))
@@ -269,6 +328,36 @@ def test_the_key_names_the_device(cuda):
     assert (found.precision, found.min_batch, found.max_batch) == ("int8", 1, 4)
     assert (found.runtime, found.runtime_version) == ("tensorrt", "10.3.0")
     assert (found.device, found.compute_capability, found.driver) == ("Fake GPU", "8.7", "12.6")
+
+
+def test_the_engine_with_the_options_chosen_is_the_one_to_run(cuda, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    options = {"dla": "0", "min_batch": "2"}
+    usual = key(b"abc")
+    assert usual == tensorrt.engine_key(b"abc", "int8", (1, 4), "tensorrt", {})
+    choose(usual, options)
+    assert key(b"abc") == tensorrt.engine_key(b"abc", "int8", (1, 4), "tensorrt", options) != usual
+    assert (key(b"abc").min_batch, key(b"abc").options) == (2, options)
+    assert key(b"another").options == {}
+    (path,) = tmp_path.iterdir()
+    for damaged in (b"", b"[]", b'{"dla": 1}', path.read_bytes()[:-3], b"\xff"):
+        path.write_bytes(damaged)
+        assert key(b"abc") == usual
+        assert "the usual options" in caplog.text
+        caplog.clear()
+    for _ in range(2):
+        choose(usual, {})
+        assert key(b"abc") == usual
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_choice_that_cannot_be_written_is_an_error(cuda, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    usual = key(b"abc")
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path / "file" / "cache"))
+    assert key(b"abc") == usual
+    with pytest.raises(EngineError, match="EDGEAD_CACHE"):
+        choose(usual, {"dla": "0"})
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""Every method of calibration tried on images that set no range, and the one that keeps most of the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgead.calibration.quantize import METHODS
+from edgead.errors import CalibrationError, GateRefused
+from edgead.export.verify import Comparison
+from edgead.progress import Progress, silent
+
+Quantised = Callable[[str, Progress], bytes]
+"""The INT8 graph by a method of calibration."""
+Compared = Callable[[bytes, Progress], Comparison]
+"""An INT8 graph held against fp32 on held-out images."""
+
+AUTO = "auto"
+"""In place of a method: try them all."""
+TIE = 1e-3
+"""Costs that differ by less say nothing: with 40 good and 64 bad images it is the order of two pairs in 2560."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A method, the INT8 graph that it gave, and how that compares with fp32; or why there is none to compare."""
+
+    method: str
+    graph: bytes = b""
+    comparison: Comparison | None = None
+    refused: str = ""
+
+    def faults(self, max_drop: float) -> list[str]:
+        """Why it is out, whatever it costs; empty where it is not."""
+        return [self.refused] if self.comparison is None else self.comparison.faults(max_drop)
+
+    def to_json(self) -> dict[str, Any]:
+        if self.comparison is None:
+            return {"method": self.method, "refused": self.refused}
+        found = self.comparison.to_json()
+        told = ("images", "image_auroc", "pixel_auroc", "map_error", "rank_correlation", "changed_verdicts")
+        return {"method": self.method, "cost": cost(self.comparison), **{name: found[name] for name in told}}
+
+
+def try_methods(quantised: Quantised, compared: Compared, progress: Progress = silent) -> tuple[Trial, ...]:
+    """One trial for each method, in the order of `METHODS`. One whose graph is refused by either function
+    (CalibrationError, GateRefused) is out, with the reason."""
+    return tuple(_tried(method, quantised, compared, progress) for method in METHODS)
+
+
+def _tried(method: str, quantised: Quantised, compared: Compared, progress: Progress) -> Trial:
+    def named(what: str, done: int, total: int) -> None:
+        progress(f"{method}: {what}", done, total)
+
+    try:
+        graph = quantised(method, named)
+        return Trial(method, graph, compared(graph, named))
+    except (CalibrationError, GateRefused) as refusal:
+        return Trial(method, refused=refusal.what.removeprefix("refused: "))
+
+
+def cost(comparison: Comparison) -> float:
+    """What a method of calibration costs; the least is best.
+
+    With labelled images, the largest fall of an AUROC that the gate looks at, of images or of pixels; a rise is luck
+    and counts as none. Without them, 1 - the rank correlation of the good images' scores + the map's largest error as a
+    share of its largest value: a detector that ranks good parts as before and draws the same map tells bad ones as
+    before.
+    """
+    pairs = (
+        (comparison.image_auroc_fp32, comparison.image_auroc),
+        (comparison.pixel_auroc_fp32, comparison.pixel_auroc),
+    )
+    falls = [before - after for before, after in pairs if before is not None and after is not None]
+    if falls:
+        return max(0.0, *falls)
+    return 1 - comparison.rank_correlation + comparison.map_error
+
+
+def best(trials: Sequence[Trial], max_drop: float, what: str) -> Trial:
+    """Of the trials that the gate lets pass, the one of least cost; among those within `TIE` of it the first, which is
+    min-max where it is one of them: it alone clips nothing.
+
+    Raises GateRefused, with each method's reason, where none passes.
+    """
+    costs = [(trial, cost(trial.comparison)) for trial in trials if trial.comparison and not trial.faults(max_drop)]
+    if not costs:
+        reasons = "; ".join(f"{trial.method}: {', '.join(trial.faults(max_drop))}" for trial in trials)
+        todo = "calibrate with more or other images, use fp16, or raise --max-drop"
+        raise GateRefused(f"refused: by every method of calibration: {reasons} (budget {max_drop})", what, todo)
+    least = min(found for _, found in costs)
+    return next(trial for trial, found in costs if found <= least + TIE)
