@@ -79,8 +79,8 @@ def cost(comparison: Comparison) -> float:
 
 
 def best(trials: Sequence[Trial], max_drop: float, what: str) -> Trial:
-    """Of the trials that the gate lets pass, the one of least cost; among those within `TIE` of it the first, which is
-    min-max where it is one of them: it alone clips nothing.
+    """Of the trials that the gate lets pass, the one of least cost; min-max where it is within `TIE` of that, since it
+    alone clips nothing.
 
     Raises GateRefused, with each method's reason, where none passes.
     """
@@ -89,5 +89,5 @@ def best(trials: Sequence[Trial], max_drop: float, what: str) -> Trial:
         reasons = "; ".join(f"{trial.method}: {', '.join(trial.faults(max_drop))}" for trial in trials)
         todo = "calibrate with more or other images, use fp16, or raise --max-drop"
         raise GateRefused(f"refused: by every method of calibration: {reasons} (budget {max_drop})", what, todo)
-    least = min(found for _, found in costs)
-    return next(trial for trial, found in costs if found <= least + TIE)
+    cheapest, least = min(costs, key=lambda pair: pair[1])
+    return next((trial for trial, found in costs if trial.method == "minmax" and found <= least + TIE), cheapest)
