@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgead.bundle import read_bundle
+from edgead.bundle import change_bundle, read_bundle
 from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
 from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
@@ -65,8 +65,12 @@ def calibrate_command(
         with OnnxRuntimeEngine(graph, max_batch=read.manifest.max_batch) as engine:
             variant, comparison = verify(read, engine, roles, options, progress=progress)
     comparison = check_gate(comparison, max_drop, f"{bundle} int8")
-    made = read.with_variant("int8", replace(variant, verification=comparison.to_json()), members)
-    made.write(target)
+    variant = replace(variant, verification=comparison.to_json())
+    if output:
+        made = read.with_variant("int8", variant, members)
+        made.write(output)
+    else:
+        made = change_bundle(bundle, read, lambda now: now.with_variant("int8", variant, members))
     record = read_record(made)
     count, warnings = len(record["images"]), record["warnings"]
     if as_json:
