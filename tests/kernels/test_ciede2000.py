@@ -23,13 +23,13 @@ from edgead.kernels import (
     library,
     reference,
 )
+from tests.colors import HIGH, LOW, anywhere, close, nearly_neutral, nearly_opposite, opposite, single, unrelated
 
 from .native import INSTRUCTION_SETS, digest_here, digest_on_arm, digest_with
 
 ROOT = Path(__file__).parents[2]
 PAIRS = np.loadtxt(ROOT / "tests/data/sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
-CHUNK, CHUNKS = 50_000, 5  # of each of the four kinds below: a million pairs
-LOW, HIGH = (0, -128, -128), (100, 127, 127)
+CHUNKS = 5  # draws of each of four kinds: a million pairs
 NO_NUMBER = 0x7FC00000
 
 color = st.tuples(*(st.floats(low, high, width=32) for low, high in zip(LOW, HIGH, strict=True)))
@@ -40,49 +40,6 @@ shapes = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 def planar(colors):
     """[..., 3] -> [1, 3, ..., n], contiguous"""
     return np.ascontiguousarray(np.moveaxis(colors.reshape(1, -1, 3), -1, 1)[:, :, None])
-
-
-def anywhere(random, size=CHUNK):
-    return random.uniform(LOW, HIGH, (size, 3)).astype(np.float32)
-
-
-def unrelated(random):
-    return anywhere(random), anywhere(random)
-
-
-def close(random):
-    first = anywhere(random)
-    return first, (first + random.normal(size=first.shape) * 10 ** random.uniform(-4, 0.5, (CHUNK, 1))).astype(
-        np.float32
-    )
-
-
-def nearly_neutral(random):
-    """One of the two or both, down to what is left of a gray in float32."""
-    first, second = unrelated(random)
-    first[:, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK, 1))
-    second[::2, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK // 2, 1))
-    return first, second
-
-
-def nearly_opposite(random):
-    """Hues that differ by 180 degrees, give or take 0.0001 to 1 degree: on both sides of the edge, not on it."""
-    hue = random.uniform(0, 2 * np.pi, CHUNK)
-    beside = np.radians(10 ** random.uniform(-4, 0, CHUNK)) * random.choice([-1, 1], CHUNK)
-    colors = []
-    for angle in (hue, hue + np.pi + beside):
-        chroma = 128 * 10 ** random.uniform(-4, 0, CHUNK)
-        colors.append(np.stack([random.uniform(0, 100, CHUNK), chroma * np.cos(angle), chroma * np.sin(angle)], axis=1))
-    return tuple(each.astype(np.float32) for each in colors)
-
-
-def opposite(random):
-    """Pairs of which float32 can say that they are opposite, of unequal chroma and on the axes, too."""
-    first, second = unrelated(random)
-    first[: CHUNK // 5, 1] = 0
-    first[CHUNK // 5 : CHUNK // 3, 2] = 0
-    second[:, 1:] = first[:, 1:] * -(2.0 ** random.integers(-4, 5, (CHUNK, 1)))
-    return first, second
 
 
 def photographs(random, shape):
@@ -103,14 +60,14 @@ def test_the_34_pairs_of_the_paper():
 @pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite])
 def test_it_is_that_of_scikit_image(kind):
     for chunk in range(CHUNKS):
-        first, second = kind(np.random.default_rng(chunk))
+        first, second = single(kind(np.random.default_rng(chunk)))
         expected = deltaE_ciede2000(first.astype(np.float64), second.astype(np.float64))
         assert np.abs(ciede2000(first, second) - expected).max() < 1e-3  # NaN fails, too
 
 
 @pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite, opposite])
 def test_it_is_the_float64_definition_in_either_order(kind):
-    first, second = kind(np.random.default_rng(9))
+    first, second = single(kind(np.random.default_rng(9)))
     got = ciede2000(first, second)
     assert np.abs(got - reference.ciede2000(first, second)).max() < 2e-4
     assert (got >= 0).all()
@@ -121,7 +78,7 @@ def test_it_is_the_float64_definition_in_either_order(kind):
 def test_colors_of_every_chroma_differ_as_the_oracle_says(scale):
     """Down to where components are subnormal and products are 0, and up to a million."""
     random = np.random.default_rng(0)
-    first, second = unrelated(random)
+    first, second = single(unrelated(random))
     first[:, 1:] *= np.float32(scale)
     second[:: 2 if scale < 1 else 1, 1:] *= np.float32(scale)
     expected = reference.ciede2000(first, second)
@@ -148,7 +105,7 @@ def test_what_is_no_color_gives_the_one_nan_and_every_color_a_number(components)
 
 @pytest.mark.parametrize("wrong", [np.nan, -np.nan, np.inf, -np.inf, 3e38, 1.1e6])
 def test_a_wrong_component_spoils_its_own_pixel_alone(wrong):
-    first, second = (anywhere(np.random.default_rng(seed), 600) for seed in (0, 1))
+    first, second = single(anywhere(np.random.default_rng(seed), 600) for seed in (0, 1))
     expected = ciede2000(first, second)
     for index in range(600):
         (first if index % 2 else second)[index, index % 3] = wrong if index % 7 == 0 else 50
@@ -236,7 +193,7 @@ def test_photographs_apart_are_read_in_place(count, height, width, seed):
 @pytest.mark.parametrize("offset", range(1, 17))
 def test_any_address_is_read(offset):
     """Multiples of 4 bytes in place, others as a copy."""
-    first, second = (anywhere(np.random.default_rng(seed), 100) for seed in (0, 1))
+    first, second = single(anywhere(np.random.default_rng(seed), 100) for seed in (0, 1))
     buffer = np.zeros(first.nbytes + offset, np.uint8)
     buffer[offset:] = first.view(np.uint8).ravel()
     moved = buffer[offset:].view(np.float32).reshape(first.shape)

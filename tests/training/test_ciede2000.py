@@ -16,11 +16,11 @@ from edgead.errors import TrainingError
 from edgead.kernels import library, reference
 from edgead.training.ciede2000 import ciede2000
 from edgead.training.color import srgb_to_lab
+from tests.colors import CHUNK, close, nearly_neutral, nearly_opposite, opposite, single, unrelated
 
 OPERATOR = torch.ops.edgead.ciede2000.default
 PAIRS = np.loadtxt(Path(__file__).parents[1] / "data" / "sharma_2005_pairs.txt")  # L1 a1 b1 L2 a2 b2 difference
-CHUNK, CHUNKS = 50_000, 5  # of each of the four kinds below: a million pairs
-LOW, HIGH = (0, -128, -128), (100, 127, 127)
+CHUNKS = 5  # draws of each of four kinds: a million pairs
 
 number = st.floats(-128, 127, width=32)
 color = st.tuples(st.floats(0, 100, width=32), number, number)
@@ -58,49 +58,6 @@ def differences(first, second):
     return ciede2000(picture(first), picture(second))[0, 0, 0].double().numpy()
 
 
-def anywhere(random):
-    return random.uniform(LOW, HIGH, (CHUNK, 3))
-
-
-def unrelated(random):
-    return anywhere(random), anywhere(random)
-
-
-def close(random):
-    first = anywhere(random)
-    return first, first + random.normal(size=first.shape) * 10 ** random.uniform(-4, 0.5, (CHUNK, 1))
-
-
-def nearly_neutral(random):
-    """One of the two or both, down to what is left of a gray in float32."""
-    first, second = unrelated(random)
-    first[:, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK, 1))
-    second[::2, 1:] *= 10 ** random.uniform(-9, -1, (CHUNK // 2, 1))
-    return first, second
-
-
-def nearly_opposite(random):
-    """Hues that differ by 180 degrees, give or take 0.0001 to 1 degree: on both sides of the edge, not on it."""
-    hue = random.uniform(0, 2 * np.pi, CHUNK)
-    beside = np.radians(10 ** random.uniform(-4, 0, CHUNK)) * random.choice([-1, 1], CHUNK)
-    colors = []
-    for angle in (hue, hue + np.pi + beside):
-        chroma = 128 * 10 ** random.uniform(-4, 0, CHUNK)
-        colors.append(np.stack([random.uniform(0, 100, CHUNK), chroma * np.cos(angle), chroma * np.sin(angle)], axis=1))
-    return tuple(colors)
-
-
-def exactly_opposite():
-    """Pairs of which float32 can say that they are opposite: a and b of the one are those of the other times a negative
-    power of two. Some lie on an axis."""
-    random = np.random.default_rng(3)
-    first, second = (colors.astype(np.float32) for colors in unrelated(random))
-    first[: CHUNK // 5, 1] = 0
-    first[CHUNK // 5 : CHUNK // 3, 2] = 0
-    second[:, 1:] = first[:, 1:] * -(2.0 ** random.integers(-4, 5, (CHUNK, 1)))
-    return first, second
-
-
 def test_the_34_pairs_of_the_paper():
     first, second, expected = PAIRS[:, :3], PAIRS[:, 3:6], PAIRS[:, 6]
     assert len(expected) == 34
@@ -111,7 +68,7 @@ def test_the_34_pairs_of_the_paper():
 @pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite])
 def test_it_is_that_of_scikit_image(kind):
     for chunk in range(CHUNKS):
-        first, second = (colors.astype(np.float32) for colors in kind(np.random.default_rng(chunk)))
+        first, second = single(kind(np.random.default_rng(chunk)))
         expected = deltaE_ciede2000(first.astype(np.float64), second.astype(np.float64))
         assert np.abs(differences(first, second) - expected).max() < 1e-3  # NaN fails, too
         assert np.abs(reference.ciede2000(first, second) - expected).max() < 1e-9
@@ -120,7 +77,7 @@ def test_it_is_that_of_scikit_image(kind):
 def test_at_exactly_180_degrees_the_mean_hue_is_the_plain_mean():
     """The formula jumps there, by up to 75. Equations (10) and (14) count 180 degrees itself as not beyond. Rounded arc
     tangents fall on either side, those of scikit-image as well, so the oracle is the paper with a tolerance."""
-    first, second = exactly_opposite()
+    first, second = opposite(np.random.default_rng(3))
     expected = reference.ciede2000(first, second)
     assert np.abs(differences(first, second) - expected).max() < 1e-3
     assert np.abs(differences(second, first) - expected).max() < 1e-3
@@ -171,7 +128,7 @@ def test_black_white_and_gray_differ_by_their_lightness_alone():
     assert got[2] == pytest.approx(100)  # the weight of lightness is 1 about the middle gray
 
 
-@pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite, lambda random: exactly_opposite()])
+@pytest.mark.parametrize("kind", [unrelated, close, nearly_neutral, nearly_opposite, opposite])
 def test_kernel_and_formula_agree(kind, formula, way):
     first, second = map(picture, kind(np.random.default_rng(7)))
     got, expected = ciede2000(first, second), formula(first, second)
