@@ -12,12 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from edgead.archive import archive_bytes, read_archive
 from edgead.atomic import atomic_path, remove_abandoned
-from edgead.errors import BundleError, EngineError
+from edgead.engines.entry import entry_bytes, read_entry, read_key, writing
 
 log = logging.getLogger(__name__)
-_KEY, _ENGINE = "key.json", "engine.bin"
+_ENGINE = "engine.bin"
 _SUFFIX = ".engine"
 
 
@@ -42,10 +41,7 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self._json()).hexdigest()
-
-    def _json(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -69,17 +65,10 @@ def lookup(key: EngineKey) -> bytes | None:
     if not path.exists():
         return None
     try:
-        members = read_archive(path)
-        recorded = json.loads(members[_KEY])
-        engine = members[_ENGINE]
-        if recorded["key"] != json.loads(key._json()):
-            raise ValueError("it was built for another device, runtime or graph")
-        if recorded["sha256"] != hashlib.sha256(engine).hexdigest():
-            raise ValueError("its digest differs")
-    except (BundleError, KeyError, TypeError, ValueError) as error:
+        return read_entry(path, asdict(key), _ENGINE, "it was built for another device, runtime or graph")
+    except ValueError as error:
         log.warning("engine cache entry %s is not used (%s); the engine is built again", path, error)
         return None
-    return engine
 
 
 def describe_foreign(key: EngineKey) -> str:
@@ -88,11 +77,11 @@ def describe_foreign(key: EngineKey) -> str:
     found = []
     for path in cache_folder().glob(f"*{_SUFFIX}"):
         try:
-            other = json.loads(read_archive(path, _KEY)[_KEY])["key"]
+            other = read_key(path)
             differences = _differences(other, key)
             if differences and all(other[name] == getattr(key, name) for name in ("graph", "precision", "runtime")):
                 found.append((other["device"], differences))
-        except (BundleError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             continue  # `lookup` tells of damaged entries
     if not found:
         return ""
@@ -102,7 +91,7 @@ def describe_foreign(key: EngineKey) -> str:
 
 def _differences(other: Mapping[str, object], key: EngineKey) -> list[str]:
     """`name there, name here` for every field of another key that differs."""
-    mine = json.loads(key._json())
+    mine = asdict(key)
     names = [entry.name for entry in fields(key) if other[entry.name] != mine[entry.name]]
     return [f"{name.replace('_', ' ')} {other[name]!r} there, {mine[name]!r} here" for name in names]
 
@@ -120,22 +109,12 @@ def storing(key: EngineKey, engine: bytes) -> Iterator[Path]:
     Raises EngineError where the cache folder cannot be written, as a rule before the block begins.
     """
     path = entry_path(key)
-    header = {"key": json.loads(key._json()), "sha256": hashlib.sha256(engine).hexdigest()}
-    content = archive_bytes({_KEY: json.dumps(header, sort_keys=True).encode(), _ENGINE: engine})
+    content = entry_bytes(asdict(key), _ENGINE, engine)
     with ExitStack() as stack:
-        with _writing(path.parent):
+        with writing(path.parent):
             temporary = stack.enter_context(atomic_path(path))
             remove_abandoned(path.parent, ".")
             temporary.write_bytes(content)
         yield path
-        with _writing(path.parent):
+        with writing(path.parent):
             stack.close()
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        todo = "free some space, fix its permissions, or set EDGEAD_CACHE to another folder"
-        raise EngineError(f"the engine cache cannot be written ({error.strerror})", folder, todo) from error

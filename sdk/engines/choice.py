@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgead.atomic import write_atomic
 from edgead.engines.cache import EngineKey, cache_folder
-from edgead.errors import EngineError
+from edgead.engines.entry import writing
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +18,11 @@ def choose(usual: EngineKey, options: Mapping[str, str]) -> None:
     """Have the engine with these options run here instead of the usual one, whose key is given; without options, the
     usual one again. Raises EngineError where the cache folder cannot be written."""
     path = _path(usual)
-    try:
+    with writing(path.parent):
         if options:
             write_atomic(path, json.dumps(dict(options), sort_keys=True))
         else:
             path.unlink(missing_ok=True)
-    except OSError as error:
-        todo = "free some space, fix its permissions, or set EDGEAD_CACHE to another folder"
-        raise EngineError(f"the engine cache cannot be written ({error.strerror})", path.parent, todo) from error
 
 
 def chosen(usual: EngineKey) -> dict[str, str]:

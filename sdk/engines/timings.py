@@ -8,12 +8,12 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgead.archive import read_archive, write_archive
+from edgead.atomic import write_atomic
 from edgead.engines.cache import cache_folder
-from edgead.errors import BundleError
+from edgead.engines.entry import entry_bytes, read_entry
 
 log = logging.getLogger(__name__)
-_KEY, _TIMINGS = "key.json", "timings.bin"
+_TIMINGS = "timings.bin"
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,15 @@ def lookup_timings(key: TimingKey) -> bytes | None:
     if not key.path.exists():
         return None
     try:
-        members = read_archive(key.path)
-        recorded = json.loads(members[_KEY])
-        if recorded["key"] != asdict(key):
-            raise ValueError("it was measured on another device or runtime")
-        if recorded["sha256"] != hashlib.sha256(members[_TIMINGS]).hexdigest():
-            raise ValueError("its digest differs")
-    except (BundleError, KeyError, TypeError, ValueError) as error:
+        return read_entry(key.path, asdict(key), _TIMINGS, "it was measured on another device or runtime")
+    except ValueError as error:
         log.warning("the timing cache %s is not used (%s); kernels are measured again", key.path, error)
         return None
-    return members[_TIMINGS]
 
 
 def store_timings(key: TimingKey, timings: bytes) -> None:
     """Keep timings, atomically. No engine is the worse where that fails, and so it is a warning."""
-    header = {"key": asdict(key), "sha256": hashlib.sha256(timings).hexdigest()}
     try:
-        write_archive(key.path, {_KEY: json.dumps(header, sort_keys=True).encode(), _TIMINGS: timings})
+        write_atomic(key.path, entry_bytes(asdict(key), _TIMINGS, timings))
     except OSError as error:
         log.warning("the timing cache %s cannot be written (%s)", key.path, error.strerror)
