@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
+from edgead.calibration.probing import answering
 from edgead.calibration.quantize import weighted_layers
 from edgead.data.loading import load_images
 from edgead.data.samples import Sample
@@ -34,13 +34,7 @@ def layer_features(
         raise CalibrationError("the graph has no layers to take features of", "calibration", "select at random")
     answers = [node.output[0] for node in layers]
     channels = [1 if node.op_type == "Conv" else -1 for node in layers]
-    del model.graph.output[:]
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in answers
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = answering(model, answers)
     rows: list[NDArray[np.float32]] = []
     for begin in range(0, len(samples), _CHUNK):
         # One at a time: wherever a layer's answer keeps the batch, what is left beside the channel is space.

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
+from edgead.calibration.probing import answering
 from edgead.progress import Progress, silent
 
 BINS = 2048
@@ -24,12 +23,7 @@ def magnitudes(
     images: uint8 [N, H, W, 3]. Zeros are not counted, since every range keeps them: behind a ReLU they are most of the
     values, and a bin would make small ones of them. Each image runs twice, as the bins are known only from the largest.
     """
-    model = onnx.load_from_string(graph)
-    del model.graph.output[:]
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = answering(onnx.load_from_string(graph), tensors)
 
     def sizes(done: int) -> Iterator[list[NDArray[np.float32]]]:
         for index, image in enumerate(images, done + 1):

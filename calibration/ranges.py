@@ -5,8 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import numpy_helper
 
-LARGEST = 127
-"""The largest code of symmetric int8."""
+from edgead.calibration.mse import CODES
 
 
 def activation_ranges(quantised: bytes) -> dict[str, list[float]]:
@@ -17,6 +16,6 @@ def activation_ranges(quantised: bytes) -> dict[str, list[float]]:
     found = {}
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear":
-            reach = LARGEST * float(numpy_helper.to_array(constants[node.input[1]]))
+            reach = CODES * float(numpy_helper.to_array(constants[node.input[1]]))
             found[node.input[0]] = [-reach, reach]
     return found

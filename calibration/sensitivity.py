@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
+
+from edgead.calibration.probing import answering
 
 _BATCH = 4
 
@@ -35,13 +36,7 @@ def roundings(graph: bytes, quantised: bytes, images: NDArray[np.uint8]) -> dict
     """
     model = onnx.load_from_string(graph)
     layers = _Layers(model, onnx.load_from_string(quantised))
-    del model.graph.output[:]
-    model.graph.output.extend(
-        helper.make_tensor_value_info(output, TensorProto.FLOAT, None) for output in layers.outputs()
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = answering(model, layers.outputs())
     sums: list[NDArray[np.float64]] = []
     for begin in range(0, len(images), _BATCH):
         batch = images[begin : begin + _BATCH]

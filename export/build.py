@@ -134,15 +134,15 @@ def build_engine(
     roles = assign_roles(dataset, bundle.manifest)
     runs_here = next(c for c in candidates() if c.target == target).reason is None
 
-    def run(graph: bytes, told: Progress) -> Engine:
-        if runs_here:
-            return _runner(_compile(graph, target, options, told)[0].data, target, bundle, graph, options)
-        return _runner(openvino.compile_graph(graph), "openvino", bundle, graph, options)
+    def run(graph: bytes, told: Progress, plan: Plan | None = None) -> Engine:
+        if not runs_here:
+            return _runner(openvino.compile_graph(graph), "openvino", bundle, graph, options)
+        plan = plan or _compile(graph, target, options, told)[0]
+        return _runner(plan.data, target, bundle, graph, options)
 
     graph, members = make_graph(bundle, roles, options, progress, run=run, labelled=labelled)
     plan, convolutions = _compile(graph, target, options, progress)
-    data = plan.data if runs_here else openvino.compile_graph(graph)
-    with _runner(data, target if runs_here else "openvino", bundle, graph, options) as engine:
+    with run(graph, progress, plan) as engine:
         _hold_against_reference(engine, graph, bundle.manifest, roles)
         variant, comparison = verify(
             bundle, engine, roles, options, labelled, emulated=not runs_here, progress=progress
