@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from edgead.errors import KernelError
 from edgead.kernels import library
+from edgead.kernels.output import check_output
 
 Color = NDArray[np.float32]
 Photograph = NDArray[np.uint8]
@@ -141,16 +142,12 @@ def _check(array: Any, what: str, dtype: DTypeLike, shape: tuple[int | EllipsisT
 
 def _check_out(out: Any, shape: tuple[int, ...], *inputs: NDArray[Any]) -> None:
     _check(out, "the output", np.float32, shape)
-    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise KernelError("the output is not contiguous, aligned and writeable", _WHERE, "give an array of its own")
-    if any(np.shares_memory(out, array) for array in inputs):
-        raise KernelError("the output shares memory with an input", _WHERE, "give an array of its own")
+    check_output(out, _WHERE, *inputs)
 
 
 def _run(function: str, first: Any, second: Any, count: int, pixels: int, out: Color, threads: int) -> None:
     """Call the C interface on `count` pictures or rows of so many pixels."""
-    if threads < 1:
-        raise KernelError(f"{threads} threads", _WHERE, "give at least 1")
+    library.check_threads(threads, _WHERE)
     if out.size == 0:
         return
     (first, pitch1), (second, pitch2) = _in_place(first), _in_place(second)

@@ -79,6 +79,12 @@ def why_not_cuda() -> str | None:
     return None
 
 
+def check_threads(threads: int, operator: str) -> None:
+    """Raise KernelError for a number of threads below 1."""
+    if threads < 1:
+        raise KernelError(f"{threads} threads", operator, "give at least 1")
+
+
 def check(status: int, operator: str) -> None:
     """Turn a status of the C interface into an exception."""
     if status == _CUDA_FAILED:

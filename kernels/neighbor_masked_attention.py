@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgead.errors import KernelError
 from edgead.kernels import library
+from edgead.kernels.output import check_output
 
 Tokens = TypeVar("Tokens", NDArray[np.float32], NDArray[np.float16])
 
@@ -90,8 +91,7 @@ def attend(
     """
     if kind not in TYPES:
         raise KernelError(f"numbers of type {kind}", _WHERE, f"choose one of {', '.join(TYPES)}")
-    if threads < 1:
-        raise KernelError(f"{threads} threads", _WHERE, "give at least 1")
+    library.check_threads(threads, _WHERE)
     if problem.batch == 0:
         return
     arguments = (*map(ctypes.c_void_p, (q, k, v, out)), TYPES[kind], ctypes.byref(_Problem.of(problem)))
@@ -136,10 +136,7 @@ def neighbor_masked_attention_into(
     if num_heads < 1 or channels % num_heads:
         raise KernelError(f"{channels} channels in {num_heads} heads", _WHERE, "choose heads that divide them")
     problem = Attention(batch, num_heads, channels // num_heads, height, width, neighbor_height, neighbor_width)
-    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
-        raise KernelError("the output is not contiguous, aligned and writeable", _WHERE, "give an array of its own")
-    if any(np.shares_memory(out, array) for array in (q, k, v)):
-        raise KernelError("the output shares memory with an input", _WHERE, "give an array of its own")
+    check_output(out, _WHERE, q, k, v)
     inputs: list[NDArray[Any]] = [np.require(array, requirements=["C", "A"]) for array in (q, k, v)]
     first, second, third = (array.ctypes.data for array in inputs)
     attend(problem, str(q.dtype), first, second, third, out.ctypes.data, threads=threads)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgead.errors import KernelError
 from edgead.kernels import library
 from edgead.kernels.frame import FrameStruct, frame_of
+from edgead.kernels.output import check_output
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -121,12 +122,8 @@ def overlay_into(
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != shape:
         given = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise KernelError(f"the output is {given}", _WHERE, f"give uint8 {list(shape)}")
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise KernelError("the output is not contiguous and writeable", _WHERE, "give an array of its own")
-    if np.shares_memory(out, image) or np.shares_memory(out, anomaly_map):
-        raise KernelError("the output shares memory with an input", _WHERE, "give an array of its own")
-    if threads < 1:
-        raise KernelError(f"{threads} threads", _WHERE, "give at least 1")
+    check_output(out, _WHERE, image, anomaly_map)
+    library.check_threads(threads, _WHERE)
     status = library.load().edgead_overlay(
         ctypes.byref(frame),
         ctypes.c_void_p(anomaly_map.ctypes.data),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgead.errors import KernelError
 from edgead.kernels import library
 from edgead.kernels.frame import AreaStruct, FrameStruct, frame_of, frame_struct
+from edgead.kernels.output import check_output
 
 Image = NDArray[np.uint8]
 Planes = tuple[Image, Image]
@@ -41,12 +42,8 @@ def preprocess_into(
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3 or out.size == 0:
         given = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise KernelError(f"the output is {given}", _WHERE, "give uint8 [height, width, 3]")
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise KernelError("the output is not contiguous and writeable", _WHERE, "give an array of its own")
-    if any(np.shares_memory(out, plane) for plane in (frame if isinstance(frame, tuple) else (frame,))):
-        raise KernelError("the output shares memory with the frame", _WHERE, "give an array of its own")
-    if threads < 1:
-        raise KernelError(f"{threads} threads", _WHERE, "give at least 1")
+    check_output(out, _WHERE, *(frame if isinstance(frame, tuple) else (frame,)))
+    library.check_threads(threads, _WHERE)
     status = library.load().edgead_preprocess(
         ctypes.byref(held),
         ctypes.byref(_area(held, area)),
