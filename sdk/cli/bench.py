@@ -1,51 +1,98 @@
-"""edgead bench part.edgead --source video.mp4"""
+"""edgead bench part.edgead --precision fp32 --precision int8 --plot bench.svg"""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
+from itertools import product
 from pathlib import Path
 
 import click
 
-from edgead.bench import bench
-from edgead.cli.options import bundle_argument, json_option, precision_option, print_json, target_option
-from edgead.loading import load
+from edgead.atomic import write_atomic
+from edgead.bench import Wanted, bench
+from edgead.bench.picture import draw
+from edgead.bench.table import lines
+from edgead.cli.options import PATH, PRECISIONS, TARGETS, as_text, check_writable, json_option, print_json
+from edgead.cli.rebuilding import build
 from edgead.progress import progress_bar
-from edgead.synthetic.full_hd import write_full_hd
 
 
 @click.command("bench")
-@bundle_argument
+@click.argument("bundles", metavar="BUNDLE...", type=PATH, nargs=-1, required=True)
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    help="By default the one last built and verified; repeatable.",
+)
+@click.option(
+    "--target",
+    "targets",
+    type=click.Choice(TARGETS),
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    help="Which runtime; repeatable.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Images in a call, besides 1; repeatable. By default 2, 4 and 8, as far as the bundle takes them.",
+)
 @click.option("--source", help="What to run the pipeline on; by default a rendered video of 1920 x 1080 pixels.")
-@click.option("--frames", default=200, show_default=True, type=click.IntRange(min=10), help="Frames in a round.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds, engine and pipeline.")
-@target_option
-@precision_option
+@click.option("--frames", default=200, show_default=True, type=click.IntRange(min=10), help="Images in a round.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds of all engines.")
+@click.option("--no-pipeline", is_flag=True, help="Measure the engines alone.")
+@click.option("-o", "--output", type=PATH, help="A file for the figures, as JSON.")
+@click.option("--plot", type=PATH, help="A file for a drawing of latency and throughput, as SVG.")
+@click.option(
+    "--no-build",
+    is_flag=True,
+    help="Where an engine was not built for this device, its driver and runtime, end with an error instead of "
+    "building it first.",
+)
 @json_option
 def bench_command(
-    bundle: Path, source: str | None, frames: int, rounds: int, target: str, precision: str | None, as_json: bool
+    bundles: tuple[Path, ...],
+    precisions: tuple[str, ...],
+    targets: tuple[str, ...],
+    batches: tuple[int, ...],
+    source: str | None,
+    frames: int,
+    rounds: int,
+    no_pipeline: bool,
+    output: Path | None,
+    plot: Path | None,
+    no_build: bool,
+    as_json: bool,
 ) -> None:
-    """Measure the engine alone and the whole pipeline, by turns in one run, stage by stage."""
-    with (
-        load(bundle, target=target, precision=precision, maps=False) as detector,
-        tempfile.TemporaryDirectory(prefix="edgead-") as folder,
-        progress_bar() as progress,
-    ):
-        measured = bench(
-            detector,
-            source or str(write_full_hd(Path(folder) / "line.mp4", frames=frames, progress=progress)),
+    """Measure engines by turns in one run: latency, throughput, memory, energy, and the pipeline around each.
+
+    Every bundle is measured in every precision on every target given; ratios are to the first of them.
+    """
+    if output and plot and output.resolve() == plot.resolve():
+        raise click.UsageError("--output and --plot name the same file")
+    for path in (output, plot):
+        if path:
+            check_writable(path)
+    with progress_bar() as progress:
+        report = bench(
+            [Wanted(*one) for one in product(bundles, precisions or (None,), targets)],
+            batches=batches,
             frames=frames,
             rounds=rounds,
+            pipeline=not no_pipeline,
+            source=source,
+            build=not no_build and build,
             progress=progress,
         )
-        facts = {"target": detector.engine.name, "precision": detector.precision}
+    if output:
+        write_atomic(output, as_text(report.to_json()))
+    if plot:
+        write_atomic(plot, f"{draw(report)}\n")
     if as_json:
-        print_json({**facts, **measured.to_json()})
-        return
-    click.echo(f"{detector.precision} on {detector.engine.name}, {rounds} rounds of {frames} frames")
-    click.echo(f"engine alone    {statistics.median(measured.engine):8.1f} frames/s")
-    click.echo(f"whole pipeline  {statistics.median(measured.pipeline):8.1f} frames/s")
-    click.echo(f"the pipeline keeps {measured.share:.0%} of the engine's speed")
-    if measured.summary:
-        click.echo("\n".join(measured.summary.lines()))
+        print_json(report.to_json())
+    else:
+        click.echo("\n".join(lines(report)))

@@ -1,25 +1,23 @@
-"""How fast: the engine alone against the whole pipeline, in turns, on this machine."""
+"""The engine alone against the whole pipeline around it, by turns."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from edgead.bench.engines import SLICE, pictures
 from edgead.detector import Detector
 from edgead.progress import Progress, silent
 from edgead.sources import open_source
 from edgead.streaming import Stream
 from edgead.summary import Summary
 
-_WARM_UP = 10
-
 
 @dataclass
-class Bench:
+class Piped:
     """Frames per second of every round, engine and pipeline by turns, and the summary of the last pipeline round."""
 
     engine: list[float] = field(default_factory=list)
@@ -40,26 +38,34 @@ class Bench:
         }
 
 
-def bench(detector: Detector, source: str, *, frames: int = 200, rounds: int = 3, progress: Progress = silent) -> Bench:
-    """Measure in turns, so that a machine that changes its speed changes both: `rounds` times the engine on a frame in
-    the host's memory, then the pipeline (capture, decode, resize, engine, judgement) on `frames` frames of `source`.
+def pipelines(
+    detectors: Sequence[Detector], source: str, *, frames: int = 200, rounds: int = 3, progress: Progress = silent
+) -> list[Piped]:
+    """Measure in turns, so that a machine that changes its speed changes all: `rounds` times for each detector its
+    engine on a frame in the host's memory, then its pipeline (capture, decode, resize, engine, judgement) on `frames`
+    frames of `source`.
 
     Raises SourceError where the source cannot be read.
     """
-    measured = Bench()
-    image = np.random.default_rng(0).integers(0, 256, (1, detector.height, detector.width, 3), np.uint8)
-    for _ in range(_WARM_UP):
-        detector.engine.infer(image)
-    for turn in range(rounds):
-        progress("measuring", turn, rounds)
-        begin = time.perf_counter()
-        for _ in range(frames):
-            detector.engine.infer(image)
-        measured.engine.append(frames / (time.perf_counter() - begin))
+    measured = [Piped() for _ in detectors]
+    turns = [(detector, piped) for _ in range(rounds) for detector, piped in zip(detectors, measured, strict=True)]
+    for number, (detector, piped) in enumerate(turns):
+        progress("measuring pipelines", number, len(turns))
+        piped.engine.append(_alone(detector, frames))
         with Stream(detector, open_source(source), policy="every", max_frames=frames) as run:
             begin = time.perf_counter()
             judged = sum(1 for _ in run)
-            measured.pipeline.append(judged / (time.perf_counter() - begin))
-        measured.summary = run.summary
-    progress("measuring", rounds, rounds)
+            piped.pipeline.append(judged / (time.perf_counter() - begin))
+        piped.summary = run.summary
+    progress("measuring pipelines", len(turns), len(turns))
     return measured
+
+
+def _alone(detector: Detector, frames: int) -> float:
+    image = pictures(1, (detector.height, detector.width))
+    for _ in range(SLICE):
+        detector.engine.infer(image)
+    begin = time.perf_counter()
+    for _ in range(frames):
+        detector.engine.infer(image)
+    return frames / (time.perf_counter() - begin)
