@@ -17,7 +17,8 @@ from edgead.data.samples import Sample
 from edgead.errors import CalibrationError
 from edgead.progress import Progress, silent
 
-RECORD = "calibration.json"
+RECORDS = {"int8": "calibration.json", "mixed": "calibration.mixed.json"}
+"""Member of a bundle with how a precision was calibrated."""
 SIZE = 512
 """Calibration images where nobody says how many."""
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -122,11 +123,11 @@ def again(record: Mapping[str, Any], samples: Sequence[Sample]) -> CalibrationSe
     return CalibrationSet(tuple(found), tuple(digest for _, digest in images), **details)
 
 
-def read_record(bundle: Bundle) -> dict[str, Any]:
-    """How the INT8 graph of a bundle was calibrated. Raises CalibrationError where it has none."""
-    content = bundle.members.get(RECORD)
+def read_record(bundle: Bundle, precision: str = "int8") -> dict[str, Any]:
+    """How a graph of a bundle was calibrated. Raises CalibrationError where it has none."""
+    content = bundle.members.get(RECORDS[precision])
     if content is None:
-        raise CalibrationError("the bundle has no calibration", RECORD, "run `edgead calibrate` first")
+        raise CalibrationError("the bundle has no calibration", RECORDS[precision], "run `edgead calibrate` first")
     try:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -164,4 +165,4 @@ def _checked(record: Mapping[str, Any]) -> tuple[list[tuple[str, str]], dict[str
 
 
 def _no_record(reason: str) -> CalibrationError:
-    return CalibrationError(f"this is no record of a calibration: {reason}", RECORD, "calibrate again")
+    return CalibrationError(f"this is no record of a calibration: {reason}", RECORDS["int8"], "calibrate again")

@@ -20,9 +20,8 @@ class Roles:
     test: tuple[Sample, ...]
 
 
-def assign_roles(dataset: Dataset, manifest: Manifest, size: int | None = None) -> Roles:
-    """Split a data set as the training did. size: so many of the training half at random are enough to calibrate;
-    None for all of it."""
+def assign_roles(dataset: Dataset, manifest: Manifest) -> Roles:
+    """Split a data set as the training did; those that may calibrate are in a random order of its seed."""
     seed, share = int(manifest.training.get("seed", 0)), float(manifest.training.get("validation", 0.2))
     train, validation = split_validation(dataset.train, share, seed)
-    return Roles(tuple(shuffled(train, seed)[:size]), tuple(validation), dataset.test)
+    return Roles(tuple(shuffled(train, seed)), tuple(validation), dataset.test)

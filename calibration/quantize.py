@@ -14,7 +14,7 @@ import logging
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 
 from edgead.calibration.magnitudes import magnitudes
 from edgead.calibration.mse import best_threshold
-from edgead.calibration.sensitivity import roundings
+from edgead.calibration.roundings import roundings
 from edgead.errors import CalibrationError
 from edgead.progress import Progress, silent
 
@@ -50,6 +50,54 @@ _DEQUANTISE = "DequantizeLinear"
 _PASSING = ("Pad", "MaxPool", "Slice", "Relu", "LeakyRelu")
 
 
+class Quantiser:
+    """A float32 detector graph whose layers can be given INT8 one by one.
+
+    What takes long, the ranges that the activations take on the images, is found once. layers: names of those that can
+    read INT8; modules: what the model itself calls each, empty where the exporter has lost that. roundings: what INT8
+    does to each of them alone.
+    """
+
+    def __init__(
+        self, graph: bytes, images: NDArray[np.uint8], *, method: str = "minmax", progress: Progress = silent
+    ) -> None:
+        """images: uint8 [N, H, W, 3]. method: as in `quantize`, which tells what is raised as well."""
+        if method not in METHODS:
+            todo = f"choose one of {', '.join(METHODS)}"
+            raise CalibrationError(f"no calibration method {method!r}", "calibration", todo)
+        if len(images) == 0:
+            raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
+        model = onnx.load_from_string(graph)
+        self._source = graph
+        named = weighted_layers(model)
+        self.modules = {name: named[name] for name in named.keys() - _behind_joints(model)}
+        self.layers = frozenset(self.modules)
+        if not self.layers:
+            todo = "use the fp32 or the fp16 graph"
+            raise CalibrationError("the graph has no layers to quantise", "calibration", todo)
+        if method == "mse":
+            self._ranges = _least_squares(graph, sorted(_read(model, set(self.layers))), images, progress)
+        else:
+            self._ranges = _activation_ranges(graph, images, method, progress)
+        self._pixels = _pixel_ranges(graph, images.shape[1:])
+        whole = _quantised(graph, self.layers, self._ranges, self._pixels)
+        self.roundings = roundings(graph, whole, images[:_PROBES])
+
+    def within(self, max_layer_error: float) -> frozenset[str]:
+        """The layers whose answer INT8 changes by no more than this share. Raises CalibrationError where there is
+        none."""
+        good = frozenset(name for name in self.layers if self.roundings[name].error <= max_layer_error)
+        if not good:
+            todo = "use fp16, or allow more"
+            raise CalibrationError(f"INT8 changes every layer by more than {max_layer_error}", "calibration", todo)
+        return good
+
+    def graph(self, layers: Collection[str]) -> bytes:
+        """The graph with INT8 in these layers and float32 in all others, biases corrected. Deterministic."""
+        quantised = _quantised(self._source, layers, self._ranges, self._pixels)
+        return _without_shifts(quantised, {name: self.roundings[name].shift for name in layers})
+
+
 def quantize(
     graph: bytes,
     images: NDArray[np.uint8],
@@ -66,30 +114,8 @@ def quantize(
     Deterministic. Raises CalibrationError for an unknown method, no images, or a graph without layers, also where all
     of them would stay in float.
     """
-    if method not in METHODS:
-        raise CalibrationError(
-            f"no calibration method {method!r}", "calibration", f"choose one of {', '.join(METHODS)}"
-        )
-    if len(images) == 0:
-        raise CalibrationError("there are no calibration images", "calibration", "give a folder of normal images")
-    model = onnx.load_from_string(graph)
-    layers = weighted_layers(model) - _behind_joints(model)
-    if not layers:
-        raise CalibrationError("the graph has no layers to quantise", "calibration", "use the fp32 or the fp16 graph")
-    if method == "mse":
-        ranges = _least_squares(graph, sorted(_read(model, layers)), images, progress)
-    else:
-        ranges = _activation_ranges(graph, images, method, progress)
-    pixels = _pixel_ranges(graph, images.shape[1:])
-    quantised = _quantised(graph, layers, ranges, pixels)
-    found = roundings(graph, quantised, images[:_PROBES])
-    good = {name for name in layers if found[name].error <= max_layer_error}
-    if not good:
-        todo = "use fp16, or allow more"
-        raise CalibrationError(f"INT8 changes every layer by more than {max_layer_error}", "calibration", todo)
-    if good != layers:
-        quantised = _quantised(graph, good, ranges, pixels)
-    return _without_shifts(quantised, {name: found[name].shift for name in good})
+    quantiser = Quantiser(graph, images, method=method, progress=progress)
+    return quantiser.graph(quantiser.within(max_layer_error))
 
 
 def _without_shifts(quantised: bytes, shifts: Mapping[str, NDArray[np.float64]]) -> bytes:
@@ -107,7 +133,9 @@ def _without_shifts(quantised: bytes, shifts: Mapping[str, NDArray[np.float64]])
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _quantised(graph: bytes, layers: set[str], ranges: TensorsData, pixels: dict[str, list[dict[str, Any]]]) -> bytes:
+def _quantised(
+    graph: bytes, layers: Collection[str], ranges: TensorsData, pixels: dict[str, list[dict[str, Any]]]
+) -> bytes:
     """The graph with Q/DQ in front of the layers named."""
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph), strict_mode=True)
     read = {name for node in model.graph.node if node.name in layers for name in node.input}
@@ -139,10 +167,16 @@ def _quantised(graph: bytes, layers: set[str], ranges: TensorsData, pixels: dict
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def weighted_layers(model: onnx.ModelProto) -> set[str]:
-    """Names of the convolutions and products with weights. A product of two activations, as in attention, is none."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return {node.name for node in model.graph.node if node.op_type in LAYERS and weights & set(node.input[:2])}
+def weighted_layers(model: onnx.ModelProto) -> dict[str, str]:
+    """Names of the convolutions and products with weights, and the model's own name of each, empty where the exporter
+    has lost it. A product of two activations, as in attention, is none."""
+    weights, found = {tensor.name for tensor in model.graph.initializer}, {}
+    for node in model.graph.node:
+        own = [name for name in node.input[:2] if name in weights]
+        if node.op_type in LAYERS and own:
+            module, end, _ = own[0].rpartition(".weight")
+            found[node.name] = module if end else ""
+    return found
 
 
 def _behind_joints(model: onnx.ModelProto) -> set[str]:
@@ -162,7 +196,7 @@ def _behind_joints(model: onnx.ModelProto) -> set[str]:
     return behind
 
 
-def _keep_floats(model: onnx.ModelProto, layers: set[str]) -> None:
+def _keep_floats(model: onnx.ModelProto, layers: Collection[str]) -> None:
     """Give what is no layer the float values again: the quantiser gives every reader of a tensor the rounded ones.
 
     A shortcut past a convolution keeps them where another layer follows: engines fuse that sum into the convolution.
@@ -200,13 +234,13 @@ def _least_squares(graph: bytes, tensors: Sequence[str], images: NDArray[np.uint
 def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, progress: Progress) -> TensorsData:
     """What each tensor in front of a layer spans on the images, by a method of ONNX Runtime's."""
     kind, settings = _CALIBRATORS[method]
-    with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
-        source = Path(folder) / "fp32.onnx"
+    with _scratch() as folder:
+        source = folder / "fp32.onnx"
         source.write_bytes(graph)
         calibrator = create_calibrator(
             source,
             list(LAYERS),
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            augmented_model_path=str(folder / "augmented.onnx"),
             calibrate_method=kind,
             extra_options={"symmetric": True, **settings},
         )
@@ -217,6 +251,17 @@ def _activation_ranges(graph: bytes, images: NDArray[np.uint8], method: str, pro
             progress("calibrating", min(begin + _CHUNK, len(images)), len(images))
         with _quiet():
             return calibrator.compute_data()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for the files that the library reads graphs from. Raises CalibrationError where there is no room."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgead-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        what = f"no scratch file can be written ({error.strerror})"
+        raise CalibrationError(what, "calibration", "free some space, or set TMPDIR to another folder") from error
 
 
 def _pixel_ranges(graph: bytes, shape: tuple[int, ...]) -> dict[str, list[dict[str, Any]]]:

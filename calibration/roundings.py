@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgead.calibration.graft import Graft
 from edgead.calibration.probing import answering
 
 _BATCH = 4
@@ -58,23 +59,19 @@ class _Layers:
     squared error, of its squared answer, of its answer and of its error."""
 
     def __init__(self, model: onnx.ModelProto, quantised: onnx.ModelProto) -> None:
-        self._graph = model.graph
-        self._constants = {tensor.name: tensor for tensor in quantised.graph.initializer}
-        self._producers = {name: node for node in quantised.graph.node for name in node.output}
-        floats = {node.name: node for node in model.graph.node}
+        self._graft = Graft(model, quantised)
         self.names: list[str] = []
-        for node in quantised.graph.node:
-            sources = [self._producers.get(name) for name in node.input[:2]]
-            if node.name in floats and sources and all(s is not None and _dequantises(s) for s in sources):
-                self._add(floats[node.name], node)
+        for layer, rounded in list(self._graft.layers()):
+            self._add(layer, rounded)
 
     def outputs(self) -> Iterable[str]:
         """Four for each name."""
         return (f"{name}:{kind}" for name in self.names for kind in ("error", "square", "mean", "shift"))
 
     def _add(self, layer: onnx.NodeProto, rounded: onnx.NodeProto) -> None:
-        name = layer.name
-        inputs = [self._rounded(own, other) for own, other in zip(layer.input[:2], rounded.input[:2], strict=True)]
+        name, graph = layer.name, self._graft.graph
+        pairs = zip(layer.input[:2], rounded.input[:2], strict=True)
+        inputs = [self._graft.rounded(own, other) for own, other in pairs]
         twin = onnx.NodeProto()
         twin.CopyFrom(layer)
         del twin.input[:], twin.output[:]
@@ -84,9 +81,9 @@ class _Layers:
         # All but the channel: of a convolution [N, C, H, W], of a product [N, T, C] or [N, C].
         others = {"Conv": [0, 2, 3], "MatMul": [0, 1], "Gemm": [0]}[layer.op_type]
         axes = f"{name}:axes"
-        self._graph.initializer.append(numpy_helper.from_array(np.array(others, np.int64), axes))
+        graph.initializer.append(numpy_helper.from_array(np.array(others, np.int64), axes))
         answer, difference = layer.output[0], f"{name}:difference"
-        self._graph.node.extend(
+        graph.node.extend(
             [
                 twin,
                 helper.make_node("Sub", [twin.name, answer], [difference]),
@@ -99,28 +96,3 @@ class _Layers:
             ]
         )
         self.names.append(name)
-
-    def _rounded(self, own: str, other: str) -> str:
-        """The tensor `own` of the float model as the quantised one hands it to the layer."""
-        dequantise = self._producers[other]
-        source = self._producers.get(dequantise.input[0])
-        copy = f"{own}>{other}"
-        if any(node.output[0] == copy for node in self._graph.node):
-            return copy
-        steps = []
-        constants = source.input[1:] if source is not None else dequantise.input[:1]
-        for name in (*dequantise.input[1:], *constants):
-            if all(tensor.name != name for tensor in self._graph.initializer):
-                self._graph.initializer.append(self._constants[name])
-        begin = dequantise.input[0]
-        if source is not None:
-            begin = f"{copy}:q"
-            steps.append(helper.make_node("QuantizeLinear", [own, *source.input[1:]], [begin]))
-        last = helper.make_node("DequantizeLinear", [begin, *dequantise.input[1:]], [copy])
-        last.attribute.extend(dequantise.attribute)
-        self._graph.node.extend([*steps, last])
-        return copy
-
-
-def _dequantises(node: onnx.NodeProto) -> bool:
-    return node.op_type == "DequantizeLinear"

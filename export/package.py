@@ -22,13 +22,12 @@ from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError
 from edgead.evaluation.thresholds import Thresholds, fit_thresholds
+from edgead.export.answers import Answers, run_all
 from edgead.export.graph import OUTPUTS, to_graph
-from edgead.export.parity import check_parity
-from edgead.export.verify import Answers, run_all
+from edgead.export.parity import PARITY_IMAGES, check_parity
 from edgead.manifest import Manifest, Variant
 from edgead.progress import Progress, silent
 
-PARITY_IMAGES = 16
 _TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 

@@ -15,6 +15,8 @@ from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError, GateRefused
 from edgead.export.graph import OUTPUTS
 
+PARITY_IMAGES = 16
+"""Images that such a proof takes, where the largest batch allows."""
 TOLERANCE = 1e-4
 """The largest difference allowed, as a share of the largest value of the output on the same images."""
 RUNTIME_TOLERANCE = 0.25

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgead.errors import ExportError
+from edgead.export.half_scales import halve_scales
 
 NETWORK = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """The layers. What comes before the first of them or after the last stays in float32."""
@@ -31,17 +32,19 @@ KEEP_FP32 = (
     "CIEDE2000",
 )
 
-_FP32_INPUTS = {"Resize": (1, 2), "QuantizeLinear": (), "DequantizeLinear": ()}  # inputs that ONNX defines as float32
+_FP32_INPUTS = {"Resize": (1, 2)}  # inputs that ONNX defines as float32
 
 
 def to_fp16(graph: bytes) -> bytes:
     """Convert a detector graph: weights and activations of the network become float16; inputs and outputs keep their
     types.
 
-    Casts stand only where the network begins and ends. Raises ExportError where the graph has no network to convert.
+    Casts stand only where the network begins and ends. Of a graph with Q/DQ the rest becomes float16: what dequantises
+    is then a float16, with nothing between it and its layer, so that the layer still runs in INT8. Raises ExportError
+    where the graph has no network to convert.
     """
     model = onnx.load_from_string(graph)
-    inside = network_nodes(model)
+    inside = network_nodes(model) | halve_scales(model)
     if not inside:
         raise ExportError("the graph has no layers to convert to fp16", "export", "use the fp32 graph")
     floats = _float_tensors(model)

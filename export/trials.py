@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgead.calibration.quantize import METHODS
+from edgead.engines.base import Engine
 from edgead.errors import CalibrationError, GateRefused
-from edgead.export.verify import Comparison
+from edgead.export.comparison import Comparison
+from edgead.export.gate import MENDS, Budget
 from edgead.progress import Progress, silent
 
 Quantised = Callable[[str, Progress], bytes]
 """The INT8 graph by a method of calibration."""
 Compared = Callable[[bytes, Progress], Comparison]
 """An INT8 graph held against fp32 on held-out images."""
+Run = Callable[[bytes, Progress], Engine]
+"""The engine of a graph, to be entered."""
 
 AUTO = "auto"
 """In place of a method: try them all."""
@@ -31,15 +35,15 @@ class Trial:
     comparison: Comparison | None = None
     refused: str = ""
 
-    def faults(self, max_drop: float) -> list[str]:
+    def faults(self, budget: Budget) -> list[str]:
         """Why it is out, whatever it costs; empty where it is not."""
-        return [self.refused] if self.comparison is None else self.comparison.faults(max_drop)
+        return [self.refused] if self.comparison is None else budget.faults(self.comparison)
 
     def to_json(self) -> dict[str, Any]:
         if self.comparison is None:
             return {"method": self.method, "refused": self.refused}
         found = self.comparison.to_json()
-        told = ("images", "image_auroc", "pixel_auroc", "map_error", "rank_correlation", "changed_verdicts")
+        told = ("images", "painted", "metrics", "map_error", "rank_correlation", "changed_verdicts")
         return {"method": self.method, "cost": cost(self.comparison), **{name: found[name] for name in told}}
 
 
@@ -63,31 +67,34 @@ def _tried(method: str, quantised: Quantised, compared: Compared, progress: Prog
 def cost(comparison: Comparison) -> float:
     """What a method of calibration costs; the least is best.
 
-    With labelled images, the largest fall of an AUROC that the gate looks at, of images or of pixels; a rise is luck
-    and counts as none. Without them, 1 - the rank correlation of the good images' scores + the map's largest error as a
-    share of its largest value: a detector that ranks good parts as before and draws the same map tells bad ones as
-    before.
+    The largest fall of a metric that the gate looks at, of images or of pixels; a rise is luck and counts as none.
+    Where the defects were only painted, 1 - the rank correlation of the good images' scores + the map's error are
+    added: a detector that ranks good parts as before and draws the same map tells bad ones as before.
     """
-    pairs = (
-        (comparison.image_auroc_fp32, comparison.image_auroc),
-        (comparison.pixel_auroc_fp32, comparison.pixel_auroc),
-    )
-    falls = [before - after for before, after in pairs if before is not None and after is not None]
-    if falls:
-        return max(0.0, *falls)
-    return 1 - comparison.rank_correlation + comparison.map_error
+    falls = max([0.0, *comparison.falls().values()])
+    if comparison.bad and not comparison.painted:
+        return falls
+    return falls + 1 - comparison.rank_correlation + (comparison.map_error or 0.0)
 
 
-def best(trials: Sequence[Trial], max_drop: float, what: str) -> Trial:
+def best(trials: Sequence[Trial], budget: Budget, what: str) -> Trial:
     """Of the trials that the gate lets pass, the one of least cost; min-max where it is within `TIE` of that, since it
     alone clips nothing.
 
     Raises GateRefused, with each method's reason, where none passes.
     """
-    costs = [(trial, cost(trial.comparison)) for trial in trials if trial.comparison and not trial.faults(max_drop)]
+    passing = [trial for trial in trials if not trial.faults(budget)]
+    if not passing:
+        reasons = "; ".join(f"{trial.method}: {', '.join(trial.faults(budget))}" for trial in trials)
+        raise GateRefused(f"refused: by every method of calibration: {reasons}", what, MENDS)
+    return cheapest(passing, what)
+
+
+def cheapest(trials: Sequence[Trial], what: str) -> Trial:
+    """Likewise of all trials, whatever the gate says. Raises GateRefused where none has a graph."""
+    costs = [(trial, cost(trial.comparison)) for trial in trials if trial.comparison]
     if not costs:
-        reasons = "; ".join(f"{trial.method}: {', '.join(trial.faults(max_drop))}" for trial in trials)
-        todo = "calibrate with more or other images, use fp16, or raise --max-drop"
-        raise GateRefused(f"refused: by every method of calibration: {reasons} (budget {max_drop})", what, todo)
-    cheapest, least = min(costs, key=lambda pair: pair[1])
-    return next((trial for trial, found in costs if trial.method == "minmax" and found <= least + TIE), cheapest)
+        reasons = "; ".join(f"{trial.method}: {trial.refused}" for trial in trials)
+        raise GateRefused(f"refused: by every method of calibration: {reasons}", what, "use fp16 or fp32")
+    first, least = min(costs, key=lambda pair: pair[1])
+    return next((trial for trial, found in costs if trial.method == "minmax" and found <= least + TIE), first)

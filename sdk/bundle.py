@@ -15,8 +15,13 @@ from edgead.errors import BundleError
 from edgead.manifest import MAX_BYTES, Manifest, Variant, validate
 
 MANIFEST = "manifest.json"
-MEMBERS = ("model.onnx", "model.fp16.onnx", "model.int8.onnx", "calibration.json", "preview.png")
-GRAPH = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+GRAPH = {
+    "fp32": "model.onnx",
+    "fp16": "model.fp16.onnx",
+    "int8": "model.int8.onnx",
+    "mixed": "model.mixed.onnx",
+}
+MEMBERS = (*GRAPH.values(), "calibration.json", "calibration.mixed.json", "preview.png")
 _AGAIN = "export the bundle again, or get it again from where it was made"
 
 

@@ -16,7 +16,7 @@ from edgead.evaluation.thresholds import Thresholds
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 4 << 20
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgead.synthetic import write_video
+from tests.lenient import OPTIONS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -35,7 +36,7 @@ def test_commands_and_code_run_as_printed(desk):
     commands, other, third = blocks("bash")
     small = commands.replace("-o run\n", "-o run --epochs 2 --height 64 --width 64 --base-width 4\n")
     small = small.replace("--camera 0", "--camera 'synthetic://?frames=3&size=64'")
-    small = small.replace("--calib-data photos", "--calib-data photos --max-drop 1")
+    small = small.replace("--calib-data photos", f"--calib-data photos {' '.join(OPTIONS)}")
     assert small.count("\n") == commands.count("\n") == 5 and small != commands
     grid = "--height 64 --width 64 --feature-height 4 --feature-width 4 --neighbor-height 3 --neighbor-width 3"
     tiny = other.replace("-o line ", f"-o line --weights none {grid} ").replace("--epochs 100", "--epochs 1")

@@ -8,13 +8,26 @@ from pathlib import Path
 import click
 
 from edgead.atomic import write_atomic
+from edgead.bench.ratio import WORTH
+from edgead.calibration.calibration_set import RECORDS
+from edgead.cli.comparison_lines import comparison_lines
 from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
 from edgead.cli.planning import plan_options
-from edgead.cli.quantising import layer_error_option, method_option, select_option, size_option
+from edgead.cli.quantising import (
+    budget_options,
+    keep_float_option,
+    keep_int8_option,
+    layer_error_option,
+    method_option,
+    select_option,
+    size_option,
+)
 from edgead.cli.run_data import defects
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
-from edgead.export.build import BuildOptions, BuildReport, build_engine
+from edgead.export.build import BuildReport, build_engine
+from edgead.export.gate import Budget
+from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
 from edgead.progress import progress_bar
 
@@ -35,14 +48,11 @@ from edgead.progress import progress_bar
     help="Images to calibrate and verify with: the training's data folder, or a folder of good images.",
 )
 @target_option
-@click.option(
-    "--max-drop",
-    default=0.01,
-    show_default=True,
-    help="The AUROC that the engine may lose; more is refused (exit code 3).",
-)
+@budget_options
 @method_option
 @layer_error_option
+@keep_float_option
+@keep_int8_option
 @select_option
 @size_option
 @click.option(
@@ -63,9 +73,10 @@ def build_engine_command(
     precision: str,
     calib_data: Path,
     target: str,
-    max_drop: float,
     method: str,
     max_layer_error: float,
+    keep_float: tuple[str, ...],
+    keep_int8: tuple[str, ...],
     select: str,
     calib_size: int,
     threshold: str | None,
@@ -73,6 +84,7 @@ def build_engine_command(
     output: Path | None,
     labelled: Path | None,
     as_json: bool,
+    **budget: float,
 ) -> None:
     """Build an engine, compare it with the fp32 graph on held-out images, and keep it only where it stayed right.
 
@@ -87,8 +99,10 @@ def build_engine_command(
         select=select,
         calibration_size=calib_size,
         max_layer_error=max_layer_error,
+        keep_float=keep_float,
+        keep_int8=keep_int8,
         threshold="f1" if labelled else threshold or "",
-        max_drop=max_drop,
+        budget=Budget(**budget),
         plan=plan,
     )
     with progress_bar() as progress:
@@ -103,37 +117,40 @@ def build_engine_command(
 
 def describe(bundle: Path, report: BuildReport) -> list[str]:
     """The report in lines for people."""
-    comparison = report.comparison
     size = len(report.plan) / 2**20
     lines = [f"{bundle}: {report.precision} engine for {report.target}, {size:.1f} MiB"]
-    if report.precision == "int8":
+    if report.precision in RECORDS:
         lines.append(f"  {report.int8_layers} of {report.layers} convolutions and matrix products run in INT8")
-    lines += [f"    not {other}" for other in report.others if report.precision == "int8"]
+        reasons = {layer["name"]: layer["float"] for layer in report.calibration["layers"] if layer["float"]}
+        lines += [f"    {name} keeps float: {reason}" for name, reason in reasons.items()]
+        kept = tuple(f"{name}{end}" for name in reasons for end in (":", "/"))  # a runtime may call it by a part of it
+        lines += [f"    not {other}" for other in report.others if not other.startswith(kept)]
     lines += trial_lines(report.calibration)
     if report.plugins or report.bodies:
         total = len(report.plugins) + len(report.bodies)
         lines.append(f"  {len(report.plugins)} of {total} operators of edgead's own run as plugins")
-    reasons = Counter(body.partition(": ")[2] for body in report.bodies)
-    lines += [f"    {count} by their bodies: {reason}" for reason, count in reasons.items()]
+    causes = Counter(body.partition(": ")[2] for body in report.bodies)
+    lines += [f"    {count} by their bodies: {reason}" for reason, count in causes.items()]
     if report.gpu_layers:
         lines.append(f"  {len(report.gpu_layers)} layers fall back from the DLA to the GPU")
         lines += [f"    {layer}" for layer in report.gpu_layers]
-    run = f"verified on {comparison.target}" + (
-        " (emulated: the target cannot run here)" if comparison.emulated else ""
-    )
-    lines.append(
-        f"  {run}: {comparison.images} images, map error {comparison.map_error:.2%}, "
-        f"{comparison.changed_verdicts} verdicts changed"
-    )
-    for level, engine, reference in (
-        ("image", comparison.image_auroc, comparison.image_auroc_fp32),
-        ("pixel", comparison.pixel_auroc, comparison.pixel_auroc_fp32),
-    ):
-        if engine is not None and reference is not None:
-            lines.append(f"  {level} AUROC {engine:.4f} (fp32 {reference:.4f})")
+    lines += comparison_lines(report.comparison)
+    lines += pace_lines(report)
     lines.append(
         f"  kept in {report.engine}"
         if report.engine
         else "  not kept in this machine's cache: it is for another device"
     )
+    return lines
+
+
+def pace_lines(report: BuildReport) -> list[str]:
+    """Whether the engine is faster than the fp32 one; what to take where it is not."""
+    if report.pace is None:
+        return []
+    lines = [f"  takes {report.pace:.2f} of the time of fp32 on this machine"]
+    if report.pace > WORTH:
+        lines.append(
+            f"  it does not pay here: `--precision fp32` is as fast and exact; take {report.precision} for size"
+        )
     return lines

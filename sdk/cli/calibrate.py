@@ -10,13 +10,24 @@ import click
 from edgead.bundle import change_bundle, read_bundle
 from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
+from edgead.cli.comparison_lines import comparison_lines
 from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
-from edgead.cli.quantising import layer_error_option, method_option, select_option, size_option
+from edgead.cli.quantising import (
+    budget_options,
+    keep_float_option,
+    keep_int8_option,
+    layer_error_option,
+    method_option,
+    select_option,
+    size_option,
+)
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.export.build import BuildOptions, make_graph, verify
-from edgead.export.verify import check_gate
+from edgead.export.gate import Budget, check_gate
+from edgead.export.graphs import make_graph
+from edgead.export.options import BuildOptions
+from edgead.export.verify import Verifier
 from edgead.progress import progress_bar
 
 
@@ -26,10 +37,12 @@ from edgead.progress import progress_bar
 @click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
 @method_option
 @layer_error_option
+@keep_float_option
+@keep_int8_option
 @select_option
 @size_option
 @click.option("--like", type=PATH, help="A calibrated bundle whose calibration images to take again, found by digest.")
-@click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
+@budget_options
 @json_option
 def calibrate_command(
     bundle: Path,
@@ -37,11 +50,13 @@ def calibrate_command(
     output: Path | None,
     method: str,
     max_layer_error: float,
+    keep_float: tuple[str, ...],
+    keep_int8: tuple[str, ...],
     select: str,
     calib_size: int,
     like: Path | None,
-    max_drop: float,
     as_json: bool,
+    **budget: float,
 ) -> None:
     """Add an INT8 graph to a bundle, with its own thresholds, checked against fp32.
 
@@ -56,16 +71,19 @@ def calibrate_command(
         select=select,
         calibration_size=calib_size,
         max_layer_error=max_layer_error,
-        max_drop=max_drop,
+        keep_float=keep_float,
+        keep_int8=keep_int8,
+        budget=Budget(**budget),
     )
     record = read_record(read_bundle(like)) if like else None
     roles = assign_roles(read_dataset(data), read.manifest)
     with progress_bar() as progress:
-        graph, members = make_graph(read, roles, options, progress, like=record)
+        verifier = Verifier(read, roles, progress=progress)
+        graph, members = make_graph(read, roles, options, verifier, progress, like=record)
         with OnnxRuntimeEngine(graph, max_batch=read.manifest.max_batch) as engine:
-            variant, comparison = verify(read, engine, roles, options, progress=progress)
-    comparison = check_gate(comparison, max_drop, f"{bundle} int8")
-    variant = replace(variant, verification=comparison.to_json())
+            verified = verifier.verify(engine, progress=progress)
+    comparison = check_gate(verified.comparison, options.budget, f"{bundle} int8")
+    variant = replace(verified, comparison=comparison).variant("int8")
     if output:
         made = read.with_variant("int8", variant, members)
         made.write(output)
@@ -77,9 +95,5 @@ def calibrate_command(
         report = {"bundle": str(target), "images": count, "warnings": warnings, "verification": comparison.to_json()}
         print_json({**report, "method": record["method"], "trials": record["trials"]})
     else:
-        click.echo(
-            f"{target}: INT8 from {count} images ({record['method']}), map error {comparison.map_error:.2%}, "
-            f"{comparison.changed_verdicts} of {comparison.images} verdicts changed"
-        )
-        for line in trial_lines(record):
-            click.echo(line)
+        click.echo(f"{target}: INT8 from {count} images ({record['method']})")
+        click.echo("\n".join([*comparison_lines(comparison), *trial_lines(record)]))

@@ -12,12 +12,15 @@ import click
 from edgead.atomic import write_atomic
 from edgead.cli.evaluate import Subject, of_detector, publish, summary
 from edgead.cli.options import PATH, as_text, check_writable, json_option, print_json
+from edgead.cli.quantising import budget_options
 from edgead.cli.run_data import validation_samples
 from edgead.data.layout import Dataset, read_dataset
 from edgead.detector import Detector
 from edgead.errors import DataError, GateRefused
 from edgead.evaluation.evaluate import Evaluation, evaluate
-from edgead.export.build import BuildOptions, BuildReport, build_engine
+from edgead.export.build import BuildReport, build_engine
+from edgead.export.gate import Budget
+from edgead.export.options import BuildOptions
 from edgead.export.package import Origin, make_bundle
 from edgead.export.trials import AUTO
 from edgead.loading import load
@@ -60,7 +63,7 @@ TINY = Size(train=24, test_good=6, per_defect=1, frames=12, pixels=64, epochs=4,
     show_default=True,
     help="Image score: the worst spot, or the mean over the image, for defects that cover the part.",
 )
-@click.option("--max-drop", default=0.01, show_default=True, help="The AUROC that INT8 may lose.")
+@budget_options
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--tiny", is_flag=True, help="A minute's worth, to see that everything works; too little to judge parts by."
@@ -71,14 +74,14 @@ def demo_command(
     data: Path | None,
     epochs: int | None,
     score: str,
-    max_drop: float,
     seed: int,
     tiny: bool,
     as_json: bool,
+    **budget: float,
 ) -> None:
     """Run the whole chain: train, evaluate, export, calibrate, build an INT8 engine, stream, report.
 
-    Where INT8 loses more than --max-drop by every method of calibration, an fp16 engine is built instead.
+    Where INT8 costs more than the budget by every method of calibration, layers are kept in fp16 until it does not.
     Stopped and started again, it goes on where it was.
     """
     check_writable(output)
@@ -95,7 +98,7 @@ def demo_command(
         _export(output / "run", bundle, progress)
         with load(bundle, precision="fp32") as detector:
             fp32 = evaluate(detector.engine.infer, dataset.test, detector.height, detector.width, progress=progress)
-        built, refused = _build(bundle, dataset, max_drop, progress)
+        built, refused = _build(bundle, dataset, Budget(**budget), progress)
         with load(bundle) as detector:
             measured = of_detector(detector)
             engine = evaluate(detector.engine.infer, dataset.test, detector.height, detector.width, progress=progress)
@@ -173,13 +176,13 @@ def _export(run: Path, bundle: Path, progress: Progress) -> None:
     made.write(bundle)
 
 
-def _build(bundle: Path, dataset: Dataset, max_drop: float, progress: Progress) -> tuple[BuildReport, list[str]]:
-    """The first engine that passes the gate, INT8 by the best method of calibration or else fp16; and what was
-    refused."""
+def _build(bundle: Path, dataset: Dataset, budget: Budget, progress: Progress) -> tuple[BuildReport, list[str]]:
+    """The first engine that passes the gate, INT8 by the best method of calibration, or else with the fewest layers in
+    fp16, or else fp16 whole; and what was refused."""
     refused: list[str] = []
     last: GateRefused | None = None
-    for precision in ("int8", "fp16"):
-        options = BuildOptions(precision=precision, method=AUTO, max_drop=max_drop)
+    for precision, method in (("int8", AUTO), ("mixed", "minmax"), ("fp16", "minmax")):
+        options = BuildOptions(precision=precision, method=method, budget=budget)
         try:
             return build_engine(bundle, dataset, options, progress=progress), refused
         except GateRefused as refusal:
@@ -213,8 +216,8 @@ def _lines(output: Path, dataset: Dataset, figures: dict[str, Any]) -> list[str]
     fp32, engine, stream = figures["fp32"], figures["engine"], figures["stream"]
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in stream["verdicts"].items())
     layers, total = figures["int8_layers"]
-    precision = figures["precision"].upper() if figures["precision"] == "int8" else figures["precision"]
-    made = f"{layers} of {total} layers run in INT8" if precision == "INT8" else "INT8 lost too much and was refused"
+    precision = {"int8": "INT8", "mixed": "mixed precision"}.get(figures["precision"], figures["precision"])
+    made = f"{layers} of {total} layers run in INT8" if layers else "INT8 lost too much and was refused"
     infer = stream["milliseconds"]["infer"]["p50"]
     return [
         f"report   {output / 'report.html'}",

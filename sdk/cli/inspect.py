@@ -61,7 +61,7 @@ def _verified(variant: Variant) -> str:
     if not report:
         return "it is the fp32 graph" if variant.member == "model.onnx" else "not compared"
     changed = f"{report['changed_verdicts']} of {report['images']} verdicts changed"
-    return f"{report['target']}: map error {report['map_error']:.2%}, {changed}"
+    return f"{report['target']}: map off by {report['map_error']:.1%}, {changed}"
 
 
 def _pairs(title: str, pairs: Any) -> Table:

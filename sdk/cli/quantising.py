@@ -7,6 +7,8 @@ import click
 from edgead.calibration.calibration_set import SIZE
 from edgead.calibration.quantize import MAX_LAYER_ERROR, METHODS
 from edgead.calibration.selection import SELECTIONS
+from edgead.cli.options import dataclass_options
+from edgead.export.gate import Budget
 from edgead.export.trials import AUTO
 
 method_option = click.option(
@@ -24,6 +26,19 @@ layer_error_option = click.option(
     show_default=True,
     help="A layer whose answer INT8 alone changes by more than this share stays in float; inf: none does.",
 )
+keep_float_option = click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="LAYER",
+    help="A layer that shall not compute in INT8, repeatable, also as a pattern: 'node_conv2d_*'.",
+)
+keep_int8_option = click.option(
+    "--keep-int8",
+    multiple=True,
+    metavar="LAYER",
+    help="A layer that shall, whatever INT8 changes of its answer, and that no search takes out.",
+)
+budget_options = dataclass_options(Budget)
 select_option = click.option(
     "--select",
     type=click.Choice(SELECTIONS),

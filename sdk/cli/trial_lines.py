@@ -8,6 +8,7 @@ from typing import Any
 _COLUMNS = {
     "image AUROC": ("image_auroc", ".4f"),
     "pixel AUROC": ("pixel_auroc", ".4f"),
+    "AUPRO": ("aupro", ".4f"),
     "map error": ("map_error", ".2%"),
     "rank correlation": ("rank_correlation", ".4f"),
     "cost": ("cost", ".4f"),
@@ -30,7 +31,8 @@ def trial_lines(calibration: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(trial: Mapping[str, Any]) -> str:
-    values = {head: (trial[name], form) for head, (name, form) in _COLUMNS.items()}
+    flat = {**trial, **trial["metrics"]}
+    values = {head: (flat[name], form) for head, (name, form) in _COLUMNS.items()}
     return "  ".join(
         f"{'-' if value is None else format(value, form):>{len(head)}}" for head, (value, form) in values.items()
     )

@@ -28,6 +28,8 @@ class OnnxRuntimeEngine(Engine):
             raise EngineUnavailable("onnxruntime does not import", "onnxruntime", "install edgead[train]") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # As it stands: ONNX Runtime 1.32 makes something else of Q/DQ around float16 (docs/decisions/0026).
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

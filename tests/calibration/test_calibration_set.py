@@ -30,8 +30,10 @@ from edgead.data.loading import load_images
 from edgead.data.samples import GOOD, samples_of
 from edgead.errors import CalibrationError
 from edgead.evaluation.thresholds import Threshold, Thresholds
-from edgead.export.build import BuildOptions, build_engine
+from edgead.export.build import build_engine
+from edgead.export.options import BuildOptions
 from tests.conftest import part_photo
+from tests.lenient import OPTIONS
 
 SIDE = 64
 KEEPS = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "max_examples": 25}
@@ -332,20 +334,20 @@ def test_ranges_are_what_the_tensors_reach(bundle, candidates):
 def test_the_record_of_a_build_repeats_it(fp32_bundle, parts, edgead, tmp_path):
     first, second = (Path(shutil.copy(fp32_bundle, tmp_path / name)) for name in ("first.edgead", "second.edgead"))
     report = json.loads(
-        edgead("calibrate", first, "--data", parts, "--select", "coreset", "--calib-size", 8, "--max-drop", 1, "--json")
+        edgead("calibrate", first, "--data", parts, "--select", "coreset", "--calib-size", 8, *OPTIONS, "--json")
     )
     record = read_record(read_bundle(first))
     assert report["images"] == len(record["images"]) == record["size"] == 8
     assert record["select"] == "coreset" and report["warnings"] == record["warnings"] != []
     assert record["ranges"] == activation_ranges(read_bundle(first).graph("int8"))
     assert str(parts) not in json.dumps(record)
-    edgead("calibrate", second, "--data", parts, "--like", first, "--max-drop", 1)
+    edgead("calibrate", second, "--data", parts, "--like", first, *OPTIONS)
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_calibration_is_not_repeated_on_other_images(fp32_bundle, parts, edgead, tmp_path):
     calibrated = Path(shutil.copy(fp32_bundle, tmp_path / "part.edgead"))
-    edgead("calibrate", calibrated, "--data", parts, "--size", 8, "--max-drop", 1)
+    edgead("calibrate", calibrated, "--data", parts, "--size", 8, *OPTIONS)
     root = shutil.copytree(parts, tmp_path / "parts")
     name = read_record(read_bundle(calibrated))["images"][0]["name"]
     assert cv2.imwrite(str(root / name), part_photo(99)[0])
@@ -355,7 +357,7 @@ def test_a_calibration_is_not_repeated_on_other_images(fp32_bundle, parts, edgea
 
 def test_a_build_reports_its_warnings(fp32_bundle, parts, edgead, tmp_path):
     path = Path(shutil.copy(fp32_bundle, tmp_path / "part.edgead"))
-    build = ("build-engine", path, "--calib-data", parts, "--target", "openvino", "--max-drop", 1, "--json")
+    build = ("build-engine", path, "--calib-data", parts, "--target", "openvino", *OPTIONS, "--json")
     report = json.loads(edgead(*build, "--select", "stratified", "--calib-size", 6))
     assert report["warnings"][0].startswith("6 calibration images are few")
     assert json.loads(edgead(*build, "--precision", "fp32"))["warnings"] == []

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgead.calibration.quantize import quantize
-from edgead.calibration.sensitivity import roundings
+from edgead.calibration.roundings import roundings
 from edgead.errors import CalibrationError
 from edgead.export.graph import to_graph
 

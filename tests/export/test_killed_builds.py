@@ -22,7 +22,8 @@ from edgead.cli.main import main
 from edgead.data.layout import read_dataset
 from edgead.engines.cache import EngineKey, lookup
 from edgead.errors import BundleError
-from edgead.export.build import BuildOptions, build_engine
+from edgead.export.build import build_engine
+from edgead.export.options import BuildOptions
 
 # Each line of its input is a command, run by `edgead` in a process of its own. It tells that process' number, and when
 # it has ended, with what. The imports, most of the time of a command, are done once. step: the process kills itself

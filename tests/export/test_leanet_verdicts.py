@@ -13,6 +13,7 @@ from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.training.evaluate import predictor
 from edgead.training.run import load_model
+from tests.lenient import OPTIONS
 
 pytestmark = pytest.mark.slow
 SIZE = ["--height", "64", "--width", "64", "--unet-width", "16", "--unet-blocks", "1"]
@@ -53,7 +54,7 @@ def test_verdicts_are_the_same_everywhere(leaves, tmp_path, edgead):
     changed = {}
     for precision in ("fp32", "int8"):
         build = ("build-engine", bundle, "--precision", precision, "--target", "openvino")
-        report = json.loads(edgead(*build, "--calib-data", leaves / "data", "--max-drop", 0.02, "--json"))
+        report = json.loads(edgead(*build, "--calib-data", leaves / "data", *OPTIONS, "--json"))
         assert (report["int8_layers"] > 20) == (precision == "int8")
         measured = tmp_path / f"{precision}.json"
         judge = ("evaluate", bundle, "--data", leaves / "data", "--target", "openvino", "--precision", precision)

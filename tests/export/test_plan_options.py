@@ -24,7 +24,8 @@ from edgead.engines.targets import Candidate
 from edgead.engines.timings import TimingKey, lookup_timings, store_timings
 from edgead.errors import EngineError
 from edgead.export import build as module
-from edgead.export.build import BuildOptions, build_engine
+from edgead.export.build import build_engine
+from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
 from edgead.export.tensorrt import Plan, build_plan, check_options
 from edgead.loading import engine_key
@@ -306,11 +307,11 @@ def test_what_is_kept_and_run_is_the_engine_built_last(trt, stand_in, bundle, pa
         seen.append((options, timings))
         return Plan(f"plan {options.changes}".encode(), target, "10.3.0", (), gpu_layers=("a (softmax)",))
 
-    def runner(data, target, bundle, graph, options):
+    def engine(data, target, bundle, graph, changes):
         return openvino.OpenVinoEngine(openvino.compile_graph(graph), max_batch=bundle.manifest.max_batch)
 
     monkeypatch.setattr(module, "build_plan", compiled)
-    monkeypatch.setattr(module, "_runner", runner)
+    monkeypatch.setattr(module, "_engine", engine)
     monkeypatch.setattr(module, "candidates", lambda: [Candidate("tensorrt", None)])
     paths = []
     for plan in (PlanOptions(), PlanOptions(dla=1, opt_batch=2), PlanOptions()):

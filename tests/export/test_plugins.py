@@ -19,11 +19,11 @@ from edgead.cli.build_engine import describe
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.engines.plugins import NAMESPACE, OPERATORS, PLUGINS, RTX_NAME
 from edgead.export.build import BuildReport
+from edgead.export.comparison import Comparison, Metrics
 from edgead.export.graph import to_graph
 from edgead.export.plugins import ATTRIBUTE, select
 from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import PlanOptions, build_plan, convolution_report, unavailable
-from edgead.export.verify import Comparison
 from edgead.kernels import library
 from edgead.training.models import build
 
@@ -227,8 +227,9 @@ print(*sorted(each.name for each in trt.get_plugin_registry().all_creators if ea
 
 
 def test_the_build_says_what_runs_as_a_plugin():
-    errors = {"map_error": 0.0, "score_error": 0.0, "rank_correlation": 1.0}
-    comparison = Comparison(TARGET, True, 1, **errors, changed_verdicts=0, changed=())
+    errors = {"map_error": 0.0, "largest_map_error": 0.0, "score_error": 0.0, "rank_correlation": 1.0}
+    sides = {"metrics": Metrics(), "reference": Metrics(), "pyramid": (0.0,)}
+    comparison = Comparison(TARGET, True, 1, 0, False, **sides, **errors, changed_verdicts=0, changed=())
     report = BuildReport(
         None, TARGET, "fp32", None, b"", comparison, 0, 0, (), ("one", "two"), ("three: narrow", "four: narrow")
     )

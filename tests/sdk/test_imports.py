@@ -100,7 +100,7 @@ def modules():
                     yield path, package or "sdk"
     for path in sorted(PACKAGE.glob("*/**/*.py")):
         first = path.relative_to(PACKAGE).parts[0]
-        others = ("gpu", "pipeline", "sinks", "sources", "synthetic")
+        others = ("bench", "gpu", "pipeline", "sinks", "sources", "synthetic")
         if first in ("bundle", "cli", "data", "engines", "evaluation", *others):
             yield path, "cli" if first == "cli" else "sdk"
 

@@ -47,6 +47,7 @@ COMMANDS_ON_A_BUNDLE = [
     ("bench", "--frames", "10", "--rounds", "1"),
     ("evaluate", "--data", "PARTS"),
     ("verify", "--data", "PARTS"),
+    ("sensitivity", "--data", "PARTS"),
     ("calibrate", "--data", "PARTS"),
     ("build-engine", "--calib-data", "PARTS"),
 ]
@@ -114,10 +115,10 @@ def test_wrong_usage_is_exit_code_2(capsys, arguments):
 def test_a_refused_engine_is_exit_code_3_and_changes_nothing(capsys, bundle, parts, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path / "cache"))
     before = listing(tmp_path)
-    answer = run(capsys, "build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-drop", "-1")
+    answer = run(capsys, "build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-map-error", "0")
     code, _, err = answer
     assert code == 3
-    assert err.startswith("error: refused: ") and "AUROC" in err
+    assert err.startswith("error: refused: the map is off by") and "raise the budget" in err
     assert listing(tmp_path) == before
 
 

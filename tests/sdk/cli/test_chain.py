@@ -12,6 +12,8 @@ from pathlib import Path
 
 import cv2
 
+from tests.lenient import OPTIONS
+
 TINY = ["--height", 64, "--width", 64, "--stages", 4, "--base-width", 8, "--map-window", 5]
 TINY += ["--epochs", 30, "--batch-size", 8, "--threads", 1]
 
@@ -22,14 +24,14 @@ def test_from_photos_to_verdicts(edgead, parts, tmp_path):
     assert trained["result"]["epochs"] == 30
     assert "AUROC" in edgead("evaluate", run, "--data", parts)
     assert "rejects at" in edgead("export", run, "-o", bundle)
-    calibrated = json.loads(edgead("calibrate", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    calibrated = json.loads(edgead("calibrate", bundle, "--data", parts, *OPTIONS, "--json"))
     assert calibrated["verification"]["target"] == "onnxruntime"
     for precision in ("fp16", "int8"):
         build = ("build-engine", bundle, "--precision", precision, "--calib-data", parts, "--target", "openvino")
-        built = json.loads(edgead(*build, "--max-drop", 0.1, "--json"))
+        built = json.loads(edgead(*build, *OPTIONS, "--json"))
         assert built["verification"]["images"] == 16 and Path(built["engine"]).exists()
-    assert "9 of 9" in edgead(*build, "--max-drop", 0.1)
-    verified = json.loads(edgead("verify", bundle, "--data", parts, "--max-drop", 0.1, "--json"))
+    assert "9 of 9" in edgead(*build, *OPTIONS)
+    verified = json.loads(edgead("verify", bundle, "--data", parts, *OPTIONS, "--json"))
     assert verified["changed_verdicts"] <= 16
     report, scores = tmp_path / "report.html", tmp_path / "scores.json"
     evaluated = json.loads(edgead("evaluate", bundle, "--data", parts, "--report", report, "-o", scores, "--json"))
@@ -63,12 +65,12 @@ def test_the_same_seed_gives_the_same_bundle_bit_for_bit(edgead, parts, tmp_path
         run, bundle = tmp_path / f"run-{name}", tmp_path / f"{name}.edgead"
         edgead("train", "lamp", "--data", parts, "-o", run, *TINY, "--seed", 7)
         edgead("export", run, "-o", bundle)
-        edgead("build-engine", bundle, "--calib-data", parts, "--target", "openvino", "--max-drop", 0.1)
+        edgead("build-engine", bundle, "--calib-data", parts, "--target", "openvino", *OPTIONS)
     assert (tmp_path / "a.edgead").read_bytes() == (tmp_path / "b.edgead").read_bytes()
 
 
 def demo(tmp_path):
-    words = f"demo --tiny --max-drop 1 -o {tmp_path / 'demo'}".split()
+    words = f"demo --tiny {' '.join(OPTIONS)} -o {tmp_path / 'demo'}".split()
     environment = {**os.environ, "EDGEAD_CACHE": str(tmp_path / "cache")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-m", "edgead.cli.main", *words], env=environment, **pipes)
@@ -94,14 +96,5 @@ def test_the_demo_goes_on_after_an_interruption_and_ends_with_what_it_promises(t
 
 
 def test_the_demo_takes_a_folder_of_ones_own(edgead, parts, tmp_path):
-    out = edgead("demo", "--tiny", "--max-drop", 1, "--data", parts, "-o", tmp_path / "demo", "--json")
+    out = edgead("demo", "--tiny", *OPTIONS, "--data", parts, "-o", tmp_path / "demo", "--json")
     assert json.loads(out)["stream"]["judged"] == 16
-
-
-def test_bench_measures_engine_and_pipeline(edgead, fp32_bundle, tmp_path):
-    bench = ("bench", fp32_bundle, "--target", "openvino", "--frames", 20, "--rounds", 2)
-    measured = json.loads(edgead(*bench, "--json"))
-    assert len(measured["engine_frames_per_second"]) == len(measured["pipeline_frames_per_second"]) == 2
-    assert measured["pipeline_share_of_engine"] > 0
-    assert measured["pipeline"]["judged"] == 20
-    assert "keeps" in edgead(*bench, "--source", "synthetic://?size=64")

@@ -9,6 +9,7 @@ import pytest
 from edgead.bundle import read_bundle
 from edgead.cli.main import main
 from edgead.training.models import FAMILIES, family
+from tests.lenient import OPTIONS
 
 
 def as_options(options):
@@ -27,12 +28,18 @@ def test_from_photos_to_verdicts(name, edgead, parts, small, tmp_path):
     assert trained["result"]["epochs"] == 2
     assert "AUROC" in edgead("evaluate", run, "--data", parts)
     edgead("export", run, "-o", bundle)
-    for precision in ("fp16", "int8"):
+    mixed = ("mixed",) if name in ("lamp", "uniad") else ()  # it tries every layer, and one of each kind is enough
+    for precision in ("fp16", "int8", *mixed):
         build = ("build-engine", bundle, "--precision", precision, "--calib-data", parts, "--target", "openvino")
-        built = json.loads(edgead(*build, "--max-drop", 1, "--json"))
+        built = json.loads(edgead(*build, *OPTIONS, "--json"))
         assert built["verification"]["images"] == 16
-        assert (built["int8_layers"] > 0) == (precision == "int8")
+        assert (built["int8_layers"] > 0) == (precision in ("int8", "mixed"))
     assert read_bundle(bundle).manifest.family == name
+    if mixed:
+        verified = json.loads(edgead("verify", bundle, "--data", parts, *OPTIONS, "--json"))
+        assert verified["sides"]["judged"]["precision"] == "mixed"
+        assert bool(verified["levels"]) == (name == "uniad")
+        assert all(level["error"] > 0 for level in verified["levels"])
     results = tmp_path / "results.jsonl"
     stream = ("stream", bundle, "--camera", f"{parts}/test/spot/*.png", "--save", results)
     streamed = json.loads(edgead(*stream, "--json"))
