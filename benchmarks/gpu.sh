@@ -13,8 +13,8 @@ failed=()
 step() { # name, seconds at most, command
   timeout "$2" "${@:3}" || failed+=("$1")
 }
-step tests 100 python -m pytest -m gpu -q
-for each in ciede2000_gpu:40 neighbor_masked_attention_gpu:150 frames_gpu:40 pipeline_gpu:50 gpu:120; do
+step tests 90 python -m pytest -m gpu -q
+for each in ciede2000_gpu:40 neighbor_masked_attention_gpu:120 frames_gpu:40 pipeline_gpu:50 rtx_gpu:60 gpu:110; do
   name=${each%:*}
   step "$name" "${each#*:}" python "benchmarks/$name.py" --output "benchmarks/results/$name.json"
 done

@@ -66,6 +66,10 @@ def check_gate(comparison: Comparison, budget: Budget, what: str, *, todo: str =
     budget is exceeded; todo: what to do then, in place of the usual."""
     faults = budget.faults(comparison)
     if faults:
-        worst = f"; verdicts that change first: {', '.join(comparison.changed[:5])}" if comparison.changed else ""
-        raise GateRefused(f"refused: {'; '.join(faults)}{worst}", what, todo or MENDS)
+        raise GateRefused(f"refused: {'; '.join(faults)}{worst(comparison)}", what, todo or MENDS)
     return replace(comparison, budget=asdict(budget))
+
+
+def worst(comparison: Comparison) -> str:
+    """The images whose verdict changed most, as the end of a sentence; empty where none did."""
+    return f"; verdicts that change first: {', '.join(comparison.changed[:5])}" if comparison.changed else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from edgead.errors import GateRefused
 from edgead.export.comparison import Comparison
-from edgead.export.gate import Budget
+from edgead.export.gate import Budget, worst
 
 Compared = Callable[[frozenset[str]], Comparison]
 """The detector with these layers in float, beside the fp32 graph."""
@@ -35,7 +35,7 @@ def fewest_floats(order: Sequence[str], compared: Compared, budget: Budget, what
     low, high = 0, 0  # `low` is not enough, `high` is, once the loop has ended
     while faults(first(high)):
         if high >= len(order) - 1:
-            reasons = "; ".join(faults(first(high)))
+            reasons = "; ".join(faults(first(high))) + worst(known[first(high)])
             todo = "use fp16 or fp32, calibrate with more or other images, or raise the budget"
             raise GateRefused(f"refused: with {high} of {len(order)} layers in float: {reasons}", what, todo)
         low, high = high, min(max(1, 2 * high), len(order) - 1)

@@ -124,7 +124,10 @@ def test_the_command_tells_and_draws(edgead, fp32_bundle, parts, tmp_path):
     edgead("calibrate", bundle, "--data", parts, *OPTIONS)
     before = bundle.read_bytes()
     told = json.loads(edgead("sensitivity", bundle, "--data", parts, "--images", 3, "--json"))
-    assert told["images"] == 3 and len(told["layers"]) == 9
+    assert len(told["layers"]) == 9 and all(layer["map_error"] > 0 for layer in told["layers"])
+    recorded = json.loads(edgead("sensitivity", bundle, "--json"))["layers"]
+    assert [layer["name"] for layer in recorded] == [layer["name"] for layer in told["layers"]]
+    assert all(layer["map_error"] is None and layer["float"] is None for layer in recorded)
     lines = edgead("sensitivity", bundle, "--data", parts, "--picture", tmp_path / "layers.svg").splitlines()
     assert len(lines) == 10 and "the map" in lines[0]
     assert ElementTree.parse(tmp_path / "layers.svg").getroot().tag.endswith("svg")
