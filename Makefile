@@ -45,8 +45,9 @@ sanitize: $(VENV)/.installed-dev
 	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 EDGEAD_NATIVE=build/sanitize PYTHONMALLOC=malloc \
 	  $(BIN)/python -m pytest tests/kernels -m "not slow" -k "not gpu and not library and not plugins and not emulat"
 
+# A process for each core, and one thread in each: threads that wait for a core that another process has, wait long.
 pytest: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 clean:
 	rm -rf $(VENV) build demo
