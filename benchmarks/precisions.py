@@ -23,10 +23,10 @@ from edgead.bundle import read_bundle
 from edgead.data.layout import read_dataset
 from edgead.errors import EdgeadError, GateRefused
 from edgead.export.build import BuildReport, build_engine
-from edgead.export.gate import Budget
 from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
 from edgead.export.tensorrt import build_plan, convolution_report
+from edgead.export.verification.gate import Budget
 from edgead.progress import Progress, progress_bar
 
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")

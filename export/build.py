@@ -20,12 +20,12 @@ from edgead.engines.choice import choose as choose_engine
 from edgead.engines.targets import candidates, choose
 from edgead.engines.tensorrt import TensorRtEngine
 from edgead.errors import EngineError
-from edgead.export.comparison import Comparison
-from edgead.export.gate import check_gate
 from edgead.export.graphs import make_graph
 from edgead.export.options import BuildOptions
 from edgead.export.tensorrt import Plan, PlanOptions, build_plan, check_options, convolution_report
-from edgead.export.verify import Verifier
+from edgead.export.verification.comparison import Comparison
+from edgead.export.verification.gate import check_gate
+from edgead.export.verification.verifier import Verifier
 from edgead.loading import engine_key
 from edgead.progress import Progress, silent
 

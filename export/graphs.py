@@ -18,13 +18,13 @@ from edgead.calibration.sensitivity import LayerSensitivity, described, sensitiv
 from edgead.calibration.suitability import check_suitable
 from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.export.comparison import Comparison
 from edgead.export.layer_choice import BUDGET, floats_by_rule, matching
 from edgead.export.mixed import fewest_floats
 from edgead.export.options import BuildOptions
 from edgead.export.precision import to_fp16
 from edgead.export.trials import AUTO, Run, Trial, best, cheapest, try_methods
-from edgead.export.verify import Verifier
+from edgead.export.verification.comparison import Comparison
+from edgead.export.verification.verifier import Verifier
 from edgead.progress import Progress, silent
 
 TRIED_ON = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgead.errors import GateRefused
-from edgead.export.comparison import Comparison
-from edgead.export.gate import Budget, worst
+from edgead.export.verification.comparison import Comparison
+from edgead.export.verification.gate import Budget, worst
 
 Compared = Callable[[frozenset[str]], Comparison]
 """The detector with these layers in float, beside the fp32 graph."""

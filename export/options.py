@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from edgead.calibration.calibration_set import SIZE
 from edgead.calibration.quantize import MAX_LAYER_ERROR
-from edgead.export.gate import Budget
 from edgead.export.plan_options import PlanOptions
+from edgead.export.verification.gate import Budget
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError
 from edgead.evaluation.thresholds import Thresholds, fit_thresholds
-from edgead.export.answers import Answers, run_all
 from edgead.export.graph import OUTPUTS, to_graph
-from edgead.export.parity import PARITY_IMAGES, check_parity
+from edgead.export.verification.answers import Answers, run_all
+from edgead.export.verification.parity import PARITY_IMAGES, check_parity
 from edgead.manifest import Manifest, Variant
 from edgead.progress import Progress, silent
 

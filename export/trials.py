@@ -9,8 +9,8 @@ from typing import Any
 from edgead.calibration.quantize import METHODS
 from edgead.engines.base import Engine
 from edgead.errors import CalibrationError, GateRefused
-from edgead.export.comparison import Comparison
-from edgead.export.gate import MENDS, Budget
+from edgead.export.verification.comparison import Comparison
+from edgead.export.verification.gate import MENDS, Budget
 from edgead.progress import Progress, silent
 
 Quantised = Callable[[str, Progress], bytes]

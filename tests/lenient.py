@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from edgead.export.gate import Budget
+from edgead.export.verification.gate import Budget
 
 LENIENT = Budget(max_drop=1, max_pixel_drop=1, max_aupro_drop=1, max_map_error=100, max_changed=1, min_correlation=-1)
 OPTIONS = [

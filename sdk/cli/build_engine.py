@@ -26,9 +26,9 @@ from edgead.cli.run_data import defects
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildReport, build_engine
-from edgead.export.gate import Budget
 from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
+from edgead.export.verification.gate import Budget
 from edgead.progress import progress_bar
 
 

@@ -24,10 +24,10 @@ from edgead.cli.quantising import (
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.export.gate import Budget, check_gate
 from edgead.export.graphs import make_graph
 from edgead.export.options import BuildOptions
-from edgead.export.verify import Verifier
+from edgead.export.verification.gate import Budget, check_gate
+from edgead.export.verification.verifier import Verifier
 from edgead.progress import progress_bar
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgead.export.comparison import Comparison
+from edgead.export.verification.comparison import Comparison
 
 _TITLES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 

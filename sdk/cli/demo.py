@@ -19,10 +19,10 @@ from edgead.detector import Detector
 from edgead.errors import DataError, GateRefused
 from edgead.evaluation.evaluate import Evaluation, evaluate
 from edgead.export.build import BuildReport, build_engine
-from edgead.export.gate import Budget
 from edgead.export.options import BuildOptions
 from edgead.export.package import Origin, make_bundle
 from edgead.export.trials import AUTO
+from edgead.export.verification.gate import Budget
 from edgead.loading import load
 from edgead.progress import Progress, progress_bar
 from edgead.sinks import open_sink

@@ -132,8 +132,8 @@ def _bundle(path: Path, target: str, precision: str | None, stack: contextlib.Ex
 def _run(folder: Path, data: Path, score: str | None, progress: Progress) -> Subject:
     from edgead.cli.run_data import validation_samples
     from edgead.data.loading import load_images
-    from edgead.export.answers import run_all
     from edgead.export.package import thresholds_of
+    from edgead.export.verification.answers import run_all
     from edgead.training.evaluate import predictor
     from edgead.training.run import load_model, read_run
 

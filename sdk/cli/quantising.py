@@ -8,8 +8,8 @@ from edgead.calibration.calibration_set import SIZE
 from edgead.calibration.quantize import MAX_LAYER_ERROR, METHODS
 from edgead.calibration.selection import SELECTIONS
 from edgead.cli.options import dataclass_options
-from edgead.export.gate import Budget
 from edgead.export.trials import AUTO
+from edgead.export.verification.gate import Budget
 
 method_option = click.option(
     "--method",

@@ -16,7 +16,7 @@ from edgead.cli.options import PATH, bundle_argument, check_writable, json_optio
 from edgead.data.layout import read_dataset
 from edgead.evaluation.layers import layer_picture
 from edgead.export.graphs import TRIED_ON
-from edgead.export.held_out import hold_out
+from edgead.export.verification.held_out import hold_out
 from edgead.progress import progress_bar
 
 

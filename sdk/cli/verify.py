@@ -15,10 +15,10 @@ from edgead.cli.rebuilding import build
 from edgead.data.layout import read_dataset
 from edgead.detector import Detector
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.export.comparison import NAMED
-from edgead.export.gate import Budget, check_gate
-from edgead.export.side_by_side import SideBySide, side_by_side
-from edgead.export.side_by_side_report import write_report
+from edgead.export.verification.comparison import NAMED
+from edgead.export.verification.gate import Budget, check_gate
+from edgead.export.verification.report import write_report
+from edgead.export.verification.side_by_side import SideBySide, side_by_side
 from edgead.loading import load
 from edgead.progress import progress_bar
 

@@ -18,9 +18,9 @@ from edgead.data.loading import load_images
 from edgead.engines.openvino import OpenVinoEngine, compile_graph
 from edgead.errors import GateRefused
 from edgead.export.build import build_engine
-from edgead.export.gate import Budget
 from edgead.export.options import BuildOptions
-from edgead.export.verify import Verifier
+from edgead.export.verification.gate import Budget
+from edgead.export.verification.verifier import Verifier
 
 ACTIVATIONS, WEIGHTS = 0, 1
 

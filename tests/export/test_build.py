@@ -21,12 +21,12 @@ from edgead.engines.openvino import OpenVinoEngine
 from edgead.errors import EngineError, EngineUnavailable, GateRefused
 from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.export.build import build_engine
-from edgead.export.gate import Budget
 from edgead.export.graph import to_graph
 from edgead.export.options import BuildOptions
-from edgead.export.parity import check_runtime
 from edgead.export.plan_options import PlanOptions
-from edgead.export.verify import usual_threshold
+from edgead.export.verification.gate import Budget
+from edgead.export.verification.parity import check_runtime
+from edgead.export.verification.verifier import usual_threshold
 from edgead.loading import load
 from edgead.training.models import build
 

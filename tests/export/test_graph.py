@@ -12,7 +12,7 @@ from edgead.bundle import read_bundle
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError
 from edgead.export.graph import check_contract, to_graph
-from edgead.export.parity import check_parity
+from edgead.export.verification.parity import check_parity
 from edgead.training.models import FAMILIES, build, family
 from edgead.training.run import load_model
 

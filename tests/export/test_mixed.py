@@ -21,11 +21,11 @@ from edgead.data.layout import read_dataset
 from edgead.engines import openvino
 from edgead.errors import CalibrationError, GateRefused
 from edgead.export.build import build_engine
-from edgead.export.gate import Budget
 from edgead.export.mixed import fewest_floats
 from edgead.export.options import BuildOptions
+from edgead.export.verification.gate import Budget
 from edgead.loading import load
-from tests.export.test_gate import EQUAL
+from tests.export.verification.test_gate import EQUAL
 from tests.lenient import LENIENT
 
 BUDGET = replace(LENIENT, max_map_error=1.0)

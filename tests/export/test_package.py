@@ -18,7 +18,7 @@ from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import DataError, ExportError
 from edgead.export.package import Origin, make_bundle, score_range, thresholds_of
-from edgead.export.verify import Answers
+from edgead.export.verification.verifier import Answers
 from edgead.training.run import load_model, origin, read_run
 
 

@@ -19,11 +19,11 @@ from edgead.cli.build_engine import describe
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.engines.plugins import NAMESPACE, OPERATORS, PLUGINS, RTX_NAME
 from edgead.export.build import BuildReport
-from edgead.export.comparison import Comparison, Metrics
 from edgead.export.graph import to_graph
 from edgead.export.plugins import ATTRIBUTE, select
 from edgead.export.precision import to_fp16
 from edgead.export.tensorrt import PlanOptions, build_plan, convolution_report, unavailable
+from edgead.export.verification.comparison import Comparison, Metrics
 from edgead.kernels import library
 from edgead.training.models import build
 

@@ -16,11 +16,11 @@ from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.errors import CalibrationError, GateRefused
 from edgead.export.build import build_engine
-from edgead.export.comparison import Metrics
-from edgead.export.gate import Budget
 from edgead.export.options import BuildOptions
 from edgead.export.trials import TIE, Trial, best, cheapest, cost, try_methods
-from tests.export.test_gate import EQUAL
+from edgead.export.verification.comparison import Metrics
+from edgead.export.verification.gate import Budget
+from tests.export.verification.test_gate import EQUAL
 from tests.lenient import LENIENT, OPTIONS
 
 LABELLED = replace(EQUAL, metrics=Metrics(0.95, 0.97), reference=Metrics(0.95, 0.97))
@@ -136,7 +136,7 @@ def test_auto_keeps_what_one_of_the_methods_gives_and_records_all(bundle, fp32_b
 
 
 def test_the_images_that_set_the_ranges_judge_no_method(bundle, parts, monkeypatch):
-    from edgead.export import verify as module
+    from edgead.export.verification import verifier as module
 
     judging: set[bytes] = set()
     run_all = module.run_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 
 from edgead.errors import GateRefused
-from edgead.export.comparison import Comparison
+from edgead.export.verification.comparison import Comparison
 
 MENDS = (
     "build with --precision mixed, which keeps layers in float until the budget is met, or fp16; "

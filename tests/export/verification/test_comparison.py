@@ -16,10 +16,10 @@ from edgead.data.loading import load_images
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import GateRefused
 from edgead.evaluation.thresholds import Threshold, Thresholds
-from edgead.export.answers import Answers, run_all
-from edgead.export.comparison import changed, compare, measure
-from edgead.export.held_out import HeldOut
-from edgead.export.verify import Verifier, usual_threshold
+from edgead.export.verification.answers import Answers, run_all
+from edgead.export.verification.comparison import changed, compare, measure
+from edgead.export.verification.held_out import HeldOut
+from edgead.export.verification.verifier import Verifier, usual_threshold
 from edgead.loading import load
 from edgead.result import Verdict
 

@@ -16,11 +16,11 @@ from edgead.data.loading import load_images
 from edgead.data.samples import Sample
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
-from edgead.export.answers import Answers, run_all
-from edgead.export.comparison import Comparison, Measured, compare, measure
-from edgead.export.held_out import hold_out
 from edgead.export.package import score_range, thresholds_of
-from edgead.export.parity import PARITY_IMAGES, check_runtime
+from edgead.export.verification.answers import Answers, run_all
+from edgead.export.verification.comparison import Comparison, Measured, compare, measure
+from edgead.export.verification.held_out import hold_out
+from edgead.export.verification.parity import PARITY_IMAGES, check_runtime
 from edgead.manifest import Manifest, Variant
 from edgead.progress import Progress, silent
 

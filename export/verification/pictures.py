@@ -10,7 +10,7 @@ from edgead.data.samples import Sample
 from edgead.evaluation.gallery import FOUND, PAINTED, heat_scale, photo, picture, truth
 from edgead.evaluation.heatmap import outline, overlay
 from edgead.evaluation.markup import Markup, element
-from edgead.export.side_by_side import Side, SideBySide
+from edgead.export.verification.side_by_side import Side, SideBySide
 
 MOST, FEWER = 24, 8
 """Images shown at most: of those whose verdict changed, and of those whose maps differ where none did."""

@@ -11,10 +11,10 @@ from edgead.atomic import write_atomic
 from edgead.evaluation.charts import coordinate
 from edgead.evaluation.markup import Markup, element, join
 from edgead.evaluation.report import page
-from edgead.export.comparison import Comparison
-from edgead.export.gate import Budget
-from edgead.export.side_by_side import Side, SideBySide
-from edgead.export.side_by_side_pictures import gallery
+from edgead.export.verification.comparison import Comparison
+from edgead.export.verification.gate import Budget
+from edgead.export.verification.pictures import gallery
+from edgead.export.verification.side_by_side import Side, SideBySide
 from edgead.result import Verdict
 
 _STYLE = """

@@ -16,9 +16,9 @@ from edgead.calibration.levels import LevelError, level_errors
 from edgead.data.layout import Dataset, Sample
 from edgead.data.loading import load_images
 from edgead.detector import Detector
-from edgead.export.answers import run_all
-from edgead.export.comparison import Comparison, Measured, changed, compare, measure
-from edgead.export.held_out import HeldOut, hold_out
+from edgead.export.verification.answers import run_all
+from edgead.export.verification.comparison import Comparison, Measured, changed, compare, measure
+from edgead.export.verification.held_out import HeldOut, hold_out
 from edgead.kernels import resize
 from edgead.progress import Progress, silent
 from edgead.result import Verdict
@@ -82,7 +82,7 @@ class SideBySide:
 
     @cached_property
     def changed(self) -> list[int]:
-        """Images whose verdict is another, in the order of `edgead.export.comparison.changed`."""
+        """Images whose verdict is another, in the order of `edgead.export.verification.comparison.changed`."""
         return changed(self.reference.measured, self.judged.measured, alike=self.alike)
 
     @property

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 import pytest
 
 from edgead.errors import GateRefused
-from edgead.export.comparison import Comparison, Metrics
-from edgead.export.gate import Budget, check_gate
+from edgead.export.verification.comparison import Comparison, Metrics
+from edgead.export.verification.gate import Budget, check_gate
 
 SAME = Metrics(0.95, 0.97, 0.9)
 EQUAL = Comparison(

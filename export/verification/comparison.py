@@ -15,8 +15,8 @@ from edgead.evaluation.aupro import aupro
 from edgead.evaluation.difference import largest_difference, map_error, pyramid_errors, rank_correlation
 from edgead.evaluation.ranking import auroc
 from edgead.evaluation.thresholds import Thresholds
-from edgead.export.answers import Answers
-from edgead.export.held_out import HeldOut
+from edgead.export.verification.answers import Answers
+from edgead.export.verification.held_out import HeldOut
 from edgead.result import Verdict
 
 NAMED = 20

@@ -13,7 +13,7 @@ from edgead.calibration.images import Roles, assign_roles
 from edgead.data.images import read_mask
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
-from edgead.export.held_out import MOST_PAINTED, hold_out
+from edgead.export.verification.held_out import MOST_PAINTED, hold_out
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from edgead.detector import Detector
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import GateRefused
 from edgead.evaluation.thresholds import Thresholds
-from edgead.export.side_by_side import side_by_side
+from edgead.export.verification.side_by_side import side_by_side
 from edgead.result import Verdict
 from tests.other_detector import HEIGHT, WIDTH, other_detector
 
