@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from edgead.frame import Signal
@@ -12,37 +13,45 @@ from edgead.frame import Signal
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
-    """Items go from one thread to another, in order, at most `size` at a time.
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    item: T
+    replaceable: bool
+    lane: str
 
-    The giver calls `put`, and `end` when nothing more will come. The taker calls `take`, and `close` when it wants no
-    more. Either call frees the other side at once: nobody is ever left waiting for somebody who has gone.
+
+class Handover(Generic[T]):
+    """Items go from one thread to another, in order, at most `size` of a lane at a time.
+
+    A giver calls `put`, and `end` when nothing more will come. The taker calls `take` or `take_some`, and `close` when
+    it wants no more. Either call frees the other side at once: nobody is ever left waiting for somebody who has gone.
+    Lanes share the taker and nothing else: one that is full, or whose items are replaced, holds up no other.
     """
 
     def __init__(self, size: int) -> None:
         self.dropped = 0  # items that a newer one replaced before they were taken
         self._size = size
-        self._items: deque[tuple[T, bool]] = deque()
+        self._items: deque[_Entry[T]] = deque()
         self._changed = threading.Condition()
         self._ended = self._closed = False
         self._error: BaseException | None = None
 
-    def put(self, item: T, *, replaces: bool = False) -> bool:
-        """Hand an item over; wait while the queue is full. False when the taker has closed, and the item was not taken.
+    def put(self, item: T, *, replaces: bool = False, lane: str = "") -> bool:
+        """Hand an item over; wait while its lane is full. False when the taker has closed, and the item was not taken.
 
-        replaces: the item takes the place of every waiting item that was itself put with `replaces`. Those are
-        dropped and counted; others (the news of a lost frame) stay.
+        replaces: the item takes the place of every waiting item of its lane that was itself put with `replaces`. Those
+        are dropped and counted; others (the news of a lost frame) stay.
         """
         with self._changed:
             if replaces:
-                kept = [entry for entry in self._items if not entry[1]]
+                kept = [entry for entry in self._items if not entry.replaceable or entry.lane != lane]
                 self.dropped += len(self._items) - len(kept)
                 self._items = deque(kept)
-            while len(self._items) >= self._size and not self._closed:
+            while sum(entry.lane == lane for entry in self._items) >= self._size and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
-            self._items.append((item, replaces))
+            self._items.append(_Entry(item, replaces, lane))
             self._changed.notify_all()
             return True
 
@@ -52,6 +61,11 @@ class Handover(Generic[T]):
 
         Raises the error that the giver ended with, once every item before it was taken.
         """
+        taken = self.take_some(timeout, 1)
+        return taken[0] if isinstance(taken, list) else taken
+
+    def take_some(self, timeout: float, limit: int) -> list[T] | Literal[Signal.TIMEOUT, Signal.END]:
+        """What waits, the longest first, at most `limit` items; else as `take`. It waits for the first item alone."""
         until = time.monotonic() + timeout
         with self._changed:
             while not self._items and not self._ended and not self._closed:
@@ -60,9 +74,9 @@ class Handover(Generic[T]):
                     return Signal.TIMEOUT
                 self._changed.wait(left)
             if self._items and not self._closed:
-                item, _ = self._items.popleft()
+                taken = [self._items.popleft().item for _ in range(min(limit, len(self._items)))]
                 self._changed.notify_all()
-                return item
+                return taken
             if self._error is not None and not self._closed:
                 raise self._error
             return Signal.END

@@ -43,8 +43,8 @@ class Source(ABC):
     def read(self, timeout: float) -> Reading:
         """The next frame, the news that it was lost, END, or TIMEOUT when none came within `timeout` seconds.
 
-        A source that is not live always has an answer and need not look at `timeout`. Raises SourceError when it has
-        failed for good.
+        A source whose frames are all there already always has an answer and need not look at `timeout`. Raises
+        SourceError when it has failed for good; a camera that may come back has not.
         """
 
     @abstractmethod

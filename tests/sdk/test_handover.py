@@ -112,3 +112,44 @@ def test_many_items_between_two_threads_arrive_in_order() -> None:
         taken.append(item)
     thread.join()
     assert taken == list(range(5000))
+
+
+def test_lanes_replace_and_hold_up_nothing_of_each_other() -> None:
+    queue: Handover[str] = Handover(1)
+    for item in ("a1", "b1", "a2", "c1", "a3"):
+        assert queue.put(item, replaces=True, lane=item[0])
+    assert queue.dropped == 2
+    _, results = in_thread(lambda: queue.put("b2", lane="b"))
+    time.sleep(0.05)
+    assert results == []  # its own lane is full
+    assert queue.take_some(0, 2) == ["b1", "c1"]
+    assert queue.take(1) == "a3"
+    assert queue.take(1) == "b2"
+
+
+def test_some_are_what_waits_and_no_more_than_asked_for() -> None:
+    queue: Handover[int] = Handover(10)
+    for number in range(5):
+        queue.put(number)
+    assert queue.take_some(0, 3) == [0, 1, 2]
+    assert queue.take_some(0, 3) == [3, 4]
+    assert queue.take_some(0.01, 3) is Signal.TIMEOUT
+    queue.put(5)
+    queue.end(ValueError("over"))
+    assert queue.take_some(0, 3) == [5]
+    with pytest.raises(ValueError, match="over"):
+        queue.take_some(0, 3)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 4))
+def test_of_each_lane_the_newest_waits_and_the_longest_waiting_comes_first(arrivals: list[str], limit: int) -> None:
+    queue: Handover[tuple[str, int]] = Handover(1)
+    for number, lane in enumerate(arrivals):
+        queue.put((lane, number), replaces=True, lane=lane)
+    newest = {lane: number for number, lane in enumerate(arrivals)}
+    expected = sorted(newest.items(), key=lambda entry: entry[1])
+    taken: list[tuple[str, int]] = []
+    while isinstance(some := queue.take_some(0, limit), list):
+        assert len(some) <= limit
+        taken += some
+    assert taken == expected

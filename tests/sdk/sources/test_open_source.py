@@ -12,6 +12,7 @@ from edgead.sources.camera import Camera
 from edgead.sources.folder import ImageFiles
 from edgead.sources.synthetic import SyntheticSource
 from edgead.sources.video import VideoFile
+from edgead.sources.watched import WatchedFolder
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from edgead.sources.video import VideoFile
         ("https://cell-4/top.mjpg", Camera, "https://cell-4/top.mjpg"),
         ("csi://1", Camera, "csi://1"),
         ("gst://videotestsrc", Camera, "gst://videotestsrc"),
+        ("watch:///parts", WatchedFolder, "watch:///parts"),
         ("synthetic://?seed=3", SyntheticSource, "synthetic://?seed=3"),
         ("parts/*.png", ImageFiles, "parts/*.png"),
         ("part.JPG", ImageFiles, "part.JPG"),
@@ -59,14 +61,20 @@ def test_a_missing_path_is_an_error(spec: str | Path, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("spec", ["gst://videotestsrc ! videoconvert", "csi://0"])
-def test_gstreamer_sources_say_that_this_build_lacks_it(spec: str) -> None:
-    import cv2
+def test_gstreamer_sources_say_what_to_install(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgead.sources import gstreamer
 
-    if "GStreamer:                   YES" in cv2.getBuildInformation():
-        pytest.skip("this OpenCV has GStreamer")
+    monkeypatch.setattr(gstreamer, "has_gstreamer", lambda: False)
+    monkeypatch.setitem(sys.modules, "gi", None)
     source = open_source(spec)
-    with pytest.raises(SourceError, match="this build of OpenCV has no GStreamer"), source:
+    with pytest.raises(SourceError, match=r"neither OpenCV nor Python has GStreamer.*python3-gi"), source:
         pass
+
+
+@pytest.mark.parametrize("stall", [-1.0, float("nan"), float("inf")])
+def test_seconds_of_a_stall_are_checked(stall: float) -> None:
+    with pytest.raises(ValueError, match="seconds from 0 on"):
+        open_source(0, stall=stall)
 
 
 @pytest.mark.parametrize("spec", ["csi://front", "csi://0?width=wide", "csi://0?zoom=2", "gst://"])
