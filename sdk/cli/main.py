@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "Compare two engines, or two precisions, on images.",
     "bench": "Measure engines by turns: latency, throughput, memory, energy.",
     "stream": "Judge every frame of a camera, a video or a folder.",
+    "audit": "Prove that no record of a results database was altered.",
     "inspect": "Show what is in a bundle.",
     "doctor": "Show what is installed and which engines can run.",
 }
@@ -66,8 +67,8 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 done, 1 the library failed, 2 usage, 3 a quality gate refused, 130
-    interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 the library failed, 2 usage, 3 a quality gate or an audit
+    refused, 130 interrupted."""
     try:
         code = cli.main(arguments, prog_name="edgead", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -1,32 +1,53 @@
-"""Where results go: `open_sink` takes a path and answers with the sink for its suffix."""
+"""Where results go: `open_sink` takes a path or an address and answers with the sink for it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgead.errors import SinkError
 from edgead.sinks.base import Sink
 from edgead.sources.base import Source
 
+if TYPE_CHECKING:
+    from edgead.sinks.images import Pictures
+
 __all__ = ["Sink", "open_sink"]
 
-KNOWN = ".jsonl, .sqlite, .db, .mp4, .avi"
+KNOWN = ".jsonl, .sqlite, .db, .mp4, .avi, https://, http://"
+_ADDRESS = re.compile(r"(?i)(https?):/{1,2}(?=[^/])")  # a Path has lost the second slash
 
 
-def open_sink(path: str | Path, *, source: Source | None = None, scale: tuple[float, float] | None = None) -> Sink:
-    """The sink for a path: `.jsonl`, `.sqlite` or `.db`, `.mp4` or `.avi`. Nothing is opened yet.
+def open_sink(
+    path: str | Path,
+    *,
+    source: Source | None = None,
+    scale: tuple[float, float] | None = None,
+    pictures: Pictures | None = None,
+) -> Sink:
+    """The sink for a path, `.jsonl`, `.sqlite` or `.db`, `.mp4` or `.avi`, or for an address, `https://` or `http://`.
+    Nothing is opened yet.
 
-    source, scale: for video, see `VideoSink`. Raises SinkError for another suffix.
+    source, scale: for video, see `VideoSink`. pictures: which frames a database keeps, see `Pictures`; by default
+    rejects and one accept in a thousand, 2 GiB and 30 days at most. Raises SinkError for another suffix.
     """
+    if _ADDRESS.match(str(path)):
+        from edgead.sinks.spooled import SpooledSink
+        from edgead.sinks.webhook import WebhookSink
+
+        return SpooledSink(WebhookSink(_ADDRESS.sub(lambda found: f"{found[1].lower()}://", str(path), count=1)))
     suffix = Path(path).suffix.lower()
     if suffix == ".jsonl":
         from edgead.sinks.jsonl import JsonlSink
 
         return JsonlSink(path)
     if suffix in (".sqlite", ".db"):
+        from edgead.sinks.images import Pictures
+        from edgead.sinks.spooled import SpooledSink
         from edgead.sinks.sqlite import SqliteSink
 
-        return SqliteSink(path)
+        return SpooledSink(SqliteSink(path, pictures=pictures or Pictures()))
     if suffix in (".mp4", ".avi"):
         from edgead.sinks.video import VideoSink
 

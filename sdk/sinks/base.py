@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,18 @@ class Sink(ABC):
     Making a sink takes nothing; `open`, `close` and everything between are called by one thread. A method that fails
     raises SinkError and leaves what was written before readable, with nothing half-written after it. After an error
     only `close` is called.
+
+    run: 16 hexadecimal digits that are this run's alone; a stream gives all its sinks the same. may_skip: a picture of
+    the line rather than a record of it, which may leave frames out where waiting would hold up the line. behind: more
+    than half of the sink's queue is full, so it should leave out what it can.
     """
+
+    may_skip = False
+    behind = False
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.run = secrets.token_hex(8)
 
     @abstractmethod
     def open(self) -> None:
@@ -42,6 +51,11 @@ class Sink(ABC):
     def close(self) -> None:
         """Finish the file; also after an error, and when called twice."""
 
+    @property
+    def where(self) -> str:
+        """What messages call the sink; no secrets."""
+        return str(self.path)
+
     def __enter__(self) -> Sink:
         try:
             self.open()
@@ -57,4 +71,4 @@ class Sink(ABC):
 
     def _failed(self, what: str, todo: str = "") -> SinkError:
         advice = todo or "free space or correct the permissions, then start again; what was written before is kept"
-        return SinkError(what, self.path, advice)
+        return SinkError(what, self.where, advice)

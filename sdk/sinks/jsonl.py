@@ -6,13 +6,13 @@ import fcntl
 import json
 import os
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result
 from edgead.sinks.base import Sink
+from edgead.sinks.records import fault
 
 SYNC_SECONDS = 1.0
 _LONGEST_LINE = 1 << 20
@@ -50,8 +50,7 @@ class JsonlSink(Sink):
 
     def lost(self, lost: LostFrame) -> None:
         """Append one fault."""
-        moment = datetime.fromtimestamp(lost.captured_at, timezone.utc).isoformat(timespec="microseconds")
-        self._append({"frame_id": lost.frame_id, "source": lost.source, "captured_at": moment, "fault": lost.reason})
+        self._append(fault(lost))
 
     def flush(self) -> None:
         """Bring what was written to the disk."""

@@ -29,8 +29,8 @@ class VideoSink(Sink):
     file before it takes its name.
 
     source: gives the frames/s, where it knows them (else 25); frames that policy `latest` drops make the video faster
-    than life. scale: the raw values of the anomaly map shown as nothing and as the hottest; by default from 0 to the
-    highest value so far.
+    than life, and so do those of a camera that are skipped because encoding takes longer than judging. scale: the raw
+    values of the anomaly map shown as nothing and as the hottest; by default from 0 to the highest value so far.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class VideoSink(Sink):
         super().__init__(path)
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial{self.path.suffix}")
         self._source, self._scale = source, scale
+        self.may_skip = source is not None and source.live
         self._hottest = 0.0
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

@@ -1,96 +1,70 @@
-"""The thread that writes results while the next frame is judged."""
+"""What brings results to the sinks while the next frame is judged."""
 
 from __future__ import annotations
 
-import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from edgead.errors import SinkError
-from edgead.frame import Frame, LostFrame, Signal
-from edgead.handover import Handover
 from edgead.histogram import Histogram
-from edgead.result import Result
 from edgead.sinks.base import Sink
+from edgead.sinks.lane import Lane, Record
+from edgead.sinks.spooled import SpooledSink
 
-log = logging.getLogger(__name__)
-
-Record = tuple[Result, Frame] | LostFrame
-
-QUEUE = 8  # records; each holds its frame
 PAUSE_SECONDS = 1.0
 FINISH_SECONDS = 60.0
 
 
 class SinkWriter:
-    """Owns the sinks of a run: opens, fills and closes them in a thread of its own.
+    """Owns the sinks of a run: opens, fills and closes each in a thread of its own.
 
-    `put` waits while the queue is full: nothing is dropped. When a sink fails, `on_error` is told, the other sinks
-    still get every record that was put, and all are closed. `timing` counts the milliseconds that one record takes
-    everywhere.
+    A sink with a spool never makes `put` wait. Others do while their queue is full, so that nothing is dropped, but for
+    a video of a camera, which skips frames. When a sink fails, `on_error` is told, the other sinks still get every
+    record that is put, and all are closed. `timing` counts the milliseconds that one record takes in one sink.
     """
 
     def __init__(self, sinks: Sequence[Sink], timing: Histogram, on_error: Callable[[BaseException], None]) -> None:
-        self._sinks, self._timing, self._on_error = list(sinks), timing, on_error
-        self._records: Handover[Record] = Handover(QUEUE)
-        self._opened = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="edgead-sinks", daemon=True)
+        self._timing, self._lock = timing, threading.Lock()
+        self._spooled = [sink for sink in sinks if isinstance(sink, SpooledSink)]
+        run = secrets.token_hex(8)
+        for sink in sinks:
+            sink.run = run
+        others = [sink for sink in sinks if not isinstance(sink, SpooledSink)]  # last, as they may make `put` wait
+        self._lanes = [
+            Lane(sink, pause=PAUSE_SECONDS, told=self._took, on_error=on_error) for sink in (*self._spooled, *others)
+        ]
+
+    @property
+    def spooled(self) -> int:
+        """Records that wait in spools for sinks that do not have them yet."""
+        return sum(sink.waiting for sink in self._spooled)
 
     def start(self) -> None:
         """Open the sinks; one that cannot be opened has been told to `on_error` when this returns."""
-        if self._sinks:
-            self._thread.start()
-            self._opened.wait()
+        for lane in self._lanes:
+            lane.thread.start()
+        for lane in self._lanes:
+            lane.opened.wait()
 
     def put(self, record: Record) -> None:
-        """Hand a record over; wait while the sinks are behind."""
-        if self._sinks:
-            self._records.put(record)
+        """Hand a record over."""
+        for lane in self._lanes:
+            lane.put(record)
 
     def finish(self) -> None:
         """Write what was put, close the sinks, and wait for that. Raises SinkError when they do not come to an end."""
-        self._records.end()
-        if self._thread.is_alive():
-            self._thread.join(FINISH_SECONDS)
-        if self._thread.is_alive():
-            names = ", ".join(str(sink.path) for sink in self._sinks)
-            raise SinkError(f"writing did not end within {FINISH_SECONDS:.0f} s", names, "check that disk")
+        until = time.monotonic() + FINISH_SECONDS
+        for lane in self._lanes:
+            lane.end()
+        for lane in self._lanes:
+            if lane.thread.is_alive():
+                lane.thread.join(max(0.0, until - time.monotonic()))
+        stuck = ", ".join(lane.sink.where for lane in self._lanes if lane.thread.is_alive())
+        if stuck:
+            raise SinkError(f"writing did not end within {FINISH_SECONDS:.0f} s", stuck, "check that disk")
 
-    def _run(self) -> None:
-        try:
-            self._each(lambda sink: sink.open())
-            self._opened.set()
-            while (record := self._records.take(PAUSE_SECONDS)) is not Signal.END:
-                if record is Signal.TIMEOUT:
-                    self._each(lambda sink: sink.flush())
-                else:
-                    self._write(record)
-            self._each(lambda sink: sink.close())
-        finally:
-            self._records.close()
-            self._opened.set()
-
-    def _write(self, record: Record) -> None:
-        begin = time.perf_counter()
-        if isinstance(record, LostFrame):
-            self._each(lambda sink: sink.lost(record))
-        else:
-            self._each(lambda sink: sink.write(*record))
-        self._timing.add((time.perf_counter() - begin) * 1e3)
-
-    def _each(self, act: Callable[[Sink], None]) -> None:
-        """Do one thing with every sink; a sink that fails is closed, and left out from then on."""
-        for sink in self._sinks:
-            try:
-                act(sink)
-            except BaseException as error:  # noqa: BLE001 - it is handed to the thread that iterates, which raises it
-                self._sinks = [other for other in self._sinks if other is not sink]
-                self._on_error(error)
-                self._let_go(sink)
-
-    def _let_go(self, sink: Sink) -> None:
-        try:
-            sink.close()
-        except Exception as error:  # noqa: BLE001 - the first error is the one to raise
-            log.warning("%s", error)
+    def _took(self, milliseconds: float) -> None:
+        with self._lock:
+            self._timing.add(milliseconds)

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks import open_sink
+from edgead.sinks.audit import audit
 from edgead.sinks.sqlite import SqliteSink
 
 Make = Callable[..., tuple[Result, Frame]]
@@ -41,21 +44,21 @@ def test_every_verdict_region_and_fault_has_its_row(
         path, "SELECT frame_id, source, captured_at, verdict, pred_score, pred_label, raw_score, bundle FROM results"
     )
     assert view == [
-        (3, "rtsp://cell-4/top", "2023-11-14T22:13:23.250Z", "reject", 0.9, 1, 1.8, "ab" * 32),
-        (4, "rtsp://cell-4/top", "2023-11-14T22:13:24.250Z", "accept", 0.1, 0, 0.2, "ab" * 32),
+        (3, "rtsp://cell-4/top", "2023-11-14T22:13:23.250000+00:00", "reject", 0.9, 1, 1.8, "ab" * 32),
+        (4, "rtsp://cell-4/top", "2023-11-14T22:13:24.250000+00:00", "accept", 0.1, 0, 0.2, "ab" * 32),
     ]
     assert json.loads(str(query(path, "SELECT timing FROM verdicts")[0][0])) == {"infer": 1.235, "total": 9.5}
     assert query(path, "SELECT verdict_id, x, y, width, height, area, peak FROM regions") == [
-        (1, 32, 24, 32, 12, 384, 2.0)
+        (2, 32, 24, 32, 12, 384, 2.0)
     ]
     assert query(path, "SELECT frame_id, captured_at, reason FROM faults") == [
-        (7, 1_700_000_007.5, "no frame could be decoded")
+        (7, "2023-11-14T22:13:27.500000+00:00", "no frame could be decoded")
     ]
-    ((started, ended),) = query(path, "SELECT started_at, ended_at FROM runs")
-    assert (
-        isinstance(started, float) and isinstance(ended, float) and time.time() - 60 < started <= ended <= time.time()
-    )
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # the log is folded in
+    (times,) = query(path, "SELECT started_at, ended_at FROM runs")
+    started, ended = (datetime.fromisoformat(str(at)).timestamp() for at in times)
+    assert time.time() - 60 < started <= ended <= time.time()
+    # The log is folded in and the spool is gone; the reject has its picture
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.images"]
 
 
 def test_a_database_is_continued_with_a_new_run(tmp_path: Path, make_result: Make) -> None:
@@ -64,7 +67,8 @@ def test_a_database_is_continued_with_a_new_run(tmp_path: Path, make_result: Mak
         with open_sink(path) as sink:
             sink.write(*make_result(number))
     assert query(path, "SELECT run_id, frame_id FROM verdicts") == [(1, 0), (2, 1), (3, 2)]
-    assert query(path, "SELECT count(*) FROM sources") == [(1,)]
+    assert query(path, "SELECT id, ended_at IS NOT NULL FROM runs") == [(1, 1), (2, 1), (3, 1)]
+    assert audit(path).kinds == {"begin": 3, "verdict": 3, "end": 3}
 
 
 def test_a_batch_is_committed_when_full_when_old_and_when_told(
@@ -132,6 +136,7 @@ with SqliteSink(sys.argv[1], batch=50) as sink:
     assert len(frames) > max(told) - 50
     assert query(path, "SELECT count(*) FROM regions") == [(2 * len(frames),)]
     assert query(path, "SELECT ended_at FROM runs") == [(None,)]
+    assert audit(path).broken is None
 
 
 def test_a_full_disk_keeps_the_committed_and_says_what_is_lost(
@@ -153,6 +158,7 @@ def test_a_full_disk_keeps_the_committed_and_says_what_is_lost(
     assert frames == list(range(len(frames)))
     assert len(frames) == written + 1 - cost
     assert 0 < cost <= 20 < len(frames)
+    assert audit(path).broken is None
     assert query(path, "SELECT count(*) FROM regions") == [(len(frames),)]
 
 
@@ -177,21 +183,52 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
         pass
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [1, 3])
+def test_another_schema_is_refused(tmp_path: Path, schema: int) -> None:
     path = tmp_path / "results.sqlite"
     with open_sink(path):
         pass
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute(f"PRAGMA user_version = {schema}")
     database.close()
-    with pytest.raises(SinkError, match="has schema 2, this program writes 1"), open_sink(path):
+    with (
+        pytest.raises(SinkError, match=rf"has schema {schema}, this program writes 2, .*give another name"),
+        open_sink(path),
+    ):
         pass
 
 
-def test_many_sources_do_not_fill_the_memory(tmp_path: Path, make_result: Make) -> None:
+def test_a_record_that_comes_twice_is_kept_once(tmp_path: Path, make_result: Make) -> None:
     path = tmp_path / "results.sqlite"
+    other = SqliteSink(tmp_path / "other.sqlite")
+    made = [other.of_result(*make_result(number)) for number in range(6)]
+    with SqliteSink(path, batch=4) as sink:
+        for record in (*made[:4], *made[2:5]):
+            sink.keep(record)
     with SqliteSink(path) as sink:
-        for number in range(1500):
-            sink.lost(LostFrame(number, f"image-{number % 1200}.png", 0.0, "unreadable"))
-        assert len(sink._names) <= 1000
-    assert query(path, "SELECT count(*), count(DISTINCT source_id) FROM faults") == [(1500, 1200)]
+        for record in made[3:]:
+            sink.keep(record)
+    assert query(path, "SELECT frame_id FROM verdicts ORDER BY id") == [(number,) for number in range(6)]
+    assert audit(path).broken is None
+
+
+def test_two_who_write_by_turns_make_one_chain(tmp_path: Path, make_result: Make) -> None:
+    path = tmp_path / "results.sqlite"
+    with SqliteSink(path) as one, SqliteSink(path) as two:
+        for number in range(20):
+            sink = two if number % 3 else one
+            sink.write(*make_result(number))
+            sink.flush()
+    assert query(path, "SELECT frame_id FROM verdicts ORDER BY id") == [(number,) for number in range(20)]
+    found = audit(path)
+    assert found.broken is None and len(found.runs) == 2
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, make_result: Make) -> None:
+    result, frame = make_result(0)
+    with (
+        pytest.raises(SinkError, match="a verdict cannot be written"),
+        SqliteSink(tmp_path / "results.sqlite") as sink,
+    ):
+        sink.write(replace(result, pred_score=float("nan")), frame)
+    assert audit(tmp_path / "results.sqlite").broken is None

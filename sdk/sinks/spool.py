@@ -1,0 +1,236 @@
+"""Records on their way to a sink, kept on the disk until it has them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from edgead.frame import Signal
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 1 << 20
+SYNC_SECONDS = 1.0
+_SENT = "sent"
+_BLOCK = 1 << 16
+
+
+class Spool:
+    """The records of one run, in order: lines in the files 1.jsonl, 2.jsonl, ... of a folder of its own.
+
+    One thread calls `append`, `sync` and `end`, another `take`, `acknowledge` and `rewind`. A record that was appended
+    has reached the operating system, so a killed process loses none; it reaches the disk within a second or with
+    `sync`. Files that are delivered are removed; `sent` notes how far the oldest is. Memory does not grow with what
+    waits. The folder is locked while somebody has it open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._changed = threading.Condition()
+        self._appended = self._taken = self._acknowledged = 0  # records
+        self._ended = False
+        self._folder = self._file = self._sent = -1
+        self._reader: BinaryIO | None = None
+        self._last = self._size = 0  # the file that is appended to, and its bytes
+        self._reads = self._delivered = (1, 0)  # file and offset
+        self._synced = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not acknowledged."""
+        return self._appended - self._acknowledged
+
+    def create(self) -> None:
+        """Make an empty spool. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while not self._lock():  # somebody took it for an abandoned one before it was locked, and will remove it
+            time.sleep(0.01)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._next_file()
+        for parent in list(self.folder.parents)[:2]:  # the names of the folders, too
+            sync_folder(parent)
+
+    def adopt(self) -> bool:
+        """Take over what a run has left that is no more; False while that run lives. Raises OSError."""
+        if not self._lock():
+            return False
+        files = _files(self.folder)
+        self._reads = self._delivered = _start(self.folder, files)
+        self._last = files[-1] if files else 0
+        self._appended = _count(self.folder, files, self._reads)
+        self._ended = True
+        return True
+
+    def append(self, record: bytes) -> None:
+        """Add one record, which holds no newline. Raises OSError, and then has added nothing."""
+        if self._size >= SEGMENT_BYTES:
+            self.sync()
+            os.close(self._file)
+            self._next_file()
+        line = record + b"\n"
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):  # a disk that fills up takes a part first, and answers with the error next
+                written += os.write(self._file, line[written:])
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+        with self._changed:
+            self._appended += 1
+            self._changed.notify_all()
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk. Raises OSError."""
+        if self._file >= 0:
+            os.fsync(self._file)
+        self._synced = time.monotonic()
+
+    def end(self) -> None:
+        """Nothing more will be appended."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def take(self, timeout: float) -> bytes | Literal[Signal.TIMEOUT, Signal.END]:
+        """The next record; TIMEOUT after `timeout` seconds without one; END when there will be none. Raises OSError."""
+        with self._changed:
+            if self._taken == self._appended and not self._ended:
+                self._changed.wait(timeout)
+            if self._taken == self._appended:
+                return Signal.END if self._ended else Signal.TIMEOUT
+        line = self._read()
+        self._taken += 1
+        return line
+
+    def acknowledge(self) -> None:
+        """Everything taken has arrived."""
+        if self._acknowledged == self._taken:
+            return
+        first, self._delivered, self._acknowledged = self._delivered[0], self._reads, self._taken
+        with contextlib.suppress(OSError):  # on a full disk: then some come twice after a crash
+            for number in range(first, self._reads[0]):
+                self._path(number).unlink(missing_ok=True)
+            if self._sent < 0:
+                self._sent = os.open(self.folder / _SENT, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            os.pwrite(self._sent, b"%012d %012d" % self._delivered, 0)  # in one piece, as a kill may come at any time
+
+    def rewind(self) -> None:
+        """What was taken and not acknowledged comes again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._reads, self._taken = self._delivered, self._acknowledged
+
+    def close(self) -> None:
+        """Let the folder go, and remove it when everything has arrived; also when called twice."""
+        if self._folder < 0:
+            return
+        self.rewind()
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                self.sync()
+            os.close(self._file)
+        if self._sent >= 0:
+            os.close(self._sent)
+        if not self.waiting:
+            with contextlib.suppress(OSError):
+                for path in self.folder.iterdir():
+                    path.unlink()
+                self.folder.rmdir()
+        os.close(self._folder)
+        self._folder = self._file = self._sent = -1
+
+    def _read(self) -> bytes:
+        number, offset = self._reads
+        while True:
+            if self._reader is None:
+                self._reader = self._path(number).open("rb")
+                self._reader.seek(offset)
+            line = self._reader.readline()
+            if line.endswith(b"\n"):
+                self._reads = (number, offset + len(line))
+                return line[:-1]
+            if line:
+                log.warning("a torn record of %d bytes ends %s, as a power cut leaves it", len(line), self._reader.name)
+            self._reader.close()
+            self._reader = None
+            number, offset = number + 1, 0
+
+    def _next_file(self) -> None:
+        path = self._path(self._last + 1)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._last, self._size = self._last + 1, 0
+        os.fsync(self._folder)  # its name, too
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number}.jsonl"
+
+    def _lock(self) -> bool:
+        """Lock the folder; False where it is locked by somebody else or no more there."""
+        try:
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), self.folder.stat()):
+                self._folder = handle
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(handle)
+        return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def count_waiting(root: Path) -> int:
+    """Records that wait in the spools in a folder, whoever has them open. Raises OSError."""
+    waiting = 0
+    for folder in root.iterdir() if root.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # delivered meanwhile
+            files = _files(folder)
+            waiting += _count(folder, files, _start(folder, files))
+    return waiting
+
+
+def _files(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal())
+
+
+def _start(folder: Path, files: list[int]) -> tuple[int, int]:
+    """File and offset of the oldest record that has not arrived."""
+    noted = (1, 0)
+    with contextlib.suppress(OSError, ValueError):
+        number, offset = (folder / _SENT).read_text().split()
+        noted = (int(number), int(offset))
+    if files and noted[0] not in files:  # it was removed, and then there was no time to note that
+        return files[0], 0
+    return noted
+
+
+def _count(folder: Path, files: list[int], start: tuple[int, int]) -> int:
+    count = 0
+    for number in files:
+        if number >= start[0]:
+            with (folder / f"{number}.jsonl").open("rb") as file:
+                file.seek(start[1] if number == start[0] else 0)
+                while block := file.read(_BLOCK):
+                    count += block.count(b"\n")
+    return count

@@ -1,0 +1,202 @@
+"""A sink that may be slow or away: what it cannot take waits on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random
+import threading
+import time
+from pathlib import Path
+
+from edgead.errors import SinkError
+from edgead.frame import Frame, LostFrame, Signal
+from edgead.result import Result
+from edgead.sinks.base import Sink
+from edgead.sinks.records import RecordSink
+from edgead.sinks.spool import Spool
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
+RETRY_SECONDS = 0.5  # before the first retry; each next waits twice as long, up to LONGEST_RETRY, give or take half
+LONGEST_RETRY = 30.0
+QUIET_SECONDS = 60.0  # between two reports of failure, for a sink that comes and goes
+CLOSE_SECONDS = 10.0  # how long the end of a run waits for records that still come through
+STUCK_SECONDS = 20.0  # and how much longer for the one that is being delivered
+
+
+class SpooledSink(Sink):
+    """A record sink behind a spool on the disk (`<name>.spool` beside it, or `spool`).
+
+    Every record goes to the spool first, and a thread of its own delivers from there, in order, each at least once.
+    A sink that is slow or fails therefore holds nothing up and loses nothing: it is tried again, at growing
+    intervals, and the log says so, at most once a minute, and once more when it takes records again. What a run could
+    not deliver, also one that was killed, is delivered first by the next run of the same sink. `waiting` counts what is
+    not delivered.
+
+    The sink itself has to open when the run begins, so that a wrong name shows at once. A spool that cannot be
+    written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost.
+    """
+
+    def __init__(self, inner: RecordSink, spool: Path | None = None) -> None:
+        super().__init__(inner.path)
+        self._inner = inner
+        self._root = spool or spool_of(inner.path)
+        self._spool = Spool(self._root)
+        self._left: list[Spool] = []  # by earlier runs
+        self._thread = threading.Thread(target=self._deliver, name=f"edgead-deliver-{inner.path.name}", daemon=True)
+        self._closing = threading.Event()
+        self._until = 0.0
+        self._failures = 0
+        self._told, self._told_at = False, float("-inf")
+        self._broken: BaseException | None = None
+
+    @property
+    def where(self) -> str:
+        return self._inner.where
+
+    @property
+    def waiting(self) -> int:
+        """Records that the sink does not have yet."""
+        return self._spool.waiting + sum(spool.waiting for spool in self._left)
+
+    def open(self) -> None:
+        """Open the sink, take over what earlier runs have left, and begin to deliver."""
+        self._inner.run = self.run
+        try:
+            self._inner.open()
+            self._left = self._abandoned()
+            self._spool = Spool(self._root / f"{time.time_ns():020d}-{self.run}")
+            self._spool.create()
+        except OSError as error:
+            raise self._unspooled(error) from error
+        if self._left and self.waiting:
+            log.warning("%s gets %d records that an earlier run has left", self.where, self.waiting)
+        self._thread.start()
+
+    def write(self, result: Result, frame: Frame) -> None:
+        """Spool one verdict."""
+        self._inner.behind = self.behind
+        self._append(self._inner.of_result(result, frame))
+
+    def lost(self, lost: LostFrame) -> None:
+        """Spool one fault."""
+        self._append(self._inner.of_fault(lost))
+
+    def flush(self) -> None:
+        """Bring the spool to the disk."""
+        try:
+            self._spool.sync()
+        except OSError as error:
+            raise self._unspooled(error) from error
+
+    def close(self) -> None:
+        """Deliver what is spooled while that succeeds, and close the sink; what is left waits for the next run."""
+        if self._thread.ident is None:
+            self._inner.close()
+        elif not self._closing.is_set():
+            self._until = time.monotonic() + CLOSE_SECONDS
+            self._closing.set()
+            self._spool.end()
+            self._thread.join(CLOSE_SECONDS + STUCK_SECONDS)
+            if self.waiting:
+                log.warning("%d records for %s wait in %s for the next run", self.waiting, self.where, self._root)
+        if self._thread.is_alive():
+            return  # the process ends without it, and lets go of the spool
+        for spool in (*self._left, self._spool):
+            spool.close()
+        with contextlib.suppress(OSError):
+            self._root.rmdir()  # unless another run uses it, or records wait
+
+    def _append(self, record: bytes) -> None:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._spool.append(record)
+        except OSError as error:
+            raise self._unspooled(error) from error
+
+    def _abandoned(self) -> list[Spool]:
+        if not self._root.is_dir():
+            return []
+        found = [Spool(folder) for folder in sorted(self._root.iterdir()) if folder.is_dir()]
+        left = [spool for spool in found if spool.adopt()]
+        for spool in left:
+            if not spool.waiting:
+                spool.close()
+        return [spool for spool in left if spool.waiting]
+
+    def _deliver(self) -> None:
+        """The thread that delivers: everything of one spool after the other, the run's own last."""
+        try:
+            for spool in (*self._left, self._spool):
+                last = False
+                while not self._passed_on(spool):
+                    if last:
+                        return
+                    last = self._closing.is_set()  # then once more, without waiting
+                if spool is not self._spool:
+                    spool.close()
+        except BaseException as error:  # noqa: BLE001 - the thread that writes raises it
+            self._broken = error
+        finally:
+            try:
+                self._inner.close()
+            except SinkError as error:
+                log.warning("%s", error)
+
+    def _passed_on(self, spool: Spool) -> bool:
+        """Deliver a spool to its end; False when that failed or the run's time is over."""
+        try:
+            if self._failures:
+                self._inner.close()
+                self._inner.open()
+            while (record := spool.take(PAUSE_SECONDS)) is not Signal.END:
+                if record is Signal.TIMEOUT:
+                    self._inner.flush()
+                    self._has_taken(spool)
+                elif not _readable(record):
+                    log.warning("a record in %s is damaged and passed over", spool.folder)
+                elif self._inner.keep(record):
+                    self._has_taken(spool)
+                if self._closing.is_set() and time.monotonic() > self._until:
+                    break
+            self._inner.flush()
+            self._has_taken(spool)
+        except (SinkError, OSError) as error:
+            spool.rewind()
+            self._failed_with(error)
+            return False
+        return record is Signal.END
+
+    def _has_taken(self, spool: Spool) -> None:
+        spool.acknowledge()
+        self._failures = 0
+        if self._told:
+            self._told = False
+            log.warning("%s takes records again, %d wait", self.where, self.waiting)
+
+    def _failed_with(self, error: Exception) -> None:
+        if not self._failures and time.monotonic() - self._told_at >= QUIET_SECONDS:
+            self._told, self._told_at = True, time.monotonic()
+            log.warning("%s; what it did not take waits in %s", error, self._root)
+        pause = min(LONGEST_RETRY, RETRY_SECONDS * 2 ** min(self._failures, 16)) * random.uniform(0.5, 1.5)
+        self._failures += 1
+        self._closing.wait(pause)
+
+    def _unspooled(self, error: OSError) -> SinkError:
+        return SinkError(f"cannot spool, this record is not kept: {error.strerror}", self._root, "free space")
+
+
+def spool_of(path: Path) -> Path:
+    """Where the records wait that a sink does not have yet: `results.sqlite.spool` beside `results.sqlite`."""
+    return path.with_name(f"{path.name}.spool")
+
+
+def _readable(record: bytes) -> bool:
+    try:
+        return "id" in json.loads(record)
+    except (ValueError, TypeError):
+        return False

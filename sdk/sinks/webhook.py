@@ -1,0 +1,174 @@
+"""Results sent to a server."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import logging
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from base64 import b64encode
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from edgead import __version__
+from edgead.errors import SinkError
+from edgead.sinks.records import RecordSink, canonical, moment
+from edgead.sources.address import redact
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 5.0
+_WHOLE = 3  # times the timeout: how long one record may take altogether
+_ANSWER = 1 << 16  # bytes of an answer that are read to use its connection again
+_TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def spool_folder() -> Path:
+    """Where spools of sinks without a file are: `$EDGEAD_SPOOL`, or `edgead/spool` in the folder for states (XDG)."""
+    named = os.environ.get("EDGEAD_SPOOL")
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(named) if named else state / "edgead" / "spool"
+
+
+class WebhookSink(RecordSink):
+    """POSTs every record as JSON to `http://` or `https://`, one after the other, over one connection.
+
+    The header `Idempotency-Key` is the record's `id`, by which a receiver drops what comes twice. An answer 2xx means
+    that the record has arrived. One of 4xx, but for 408 and 429, refuses it for good: the record goes to
+    `<path>.refused.jsonl` with the answer, and the log says so. Anything else (another answer, a redirection, none,
+    garbage, no connection, a wrong certificate) is SinkError: not now.
+
+    url: user and password in it are sent as Basic authorization. Messages name the server alone, as the path and what
+    follows it may be secrets, too. timeout: seconds
+    for a connection or an answer. path: where files beside the sink go, by default in `spool_folder`. Proxies are
+    not used.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS, path: Path | None = None) -> None:
+        self._timeout = timeout
+        parts = urlsplit(url)
+        self._address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+        name = re.sub(r"[^\w.-]", "-", parts.hostname or "")
+        super().__init__(path or spool_folder() / f"{name}-{digest}")
+        try:
+            self._host, self._port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise self._failed("the port is no number", "give https://host:port/path") from error
+        if parts.scheme not in ("http", "https") or not self._host:
+            raise self._failed("this is no address of a server", "give https://host/path")
+        self._secure = parts.scheme == "https"
+        self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="/?&=%:@!$'()*+,;~")
+        self._headers = {"Content-Type": "application/json", "User-Agent": f"edgead/{__version__}"}
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
+        self._connection: http.client.HTTPConnection | None = None
+        self._refused = 0
+
+    @property
+    def where(self) -> str:
+        return self._address
+
+    def open(self) -> None:
+        """Nothing: a server may be away when a run begins."""
+
+    def keep(self, record: bytes) -> bool:
+        """Send one record."""
+        headers = {**self._headers, "Idempotency-Key": str(json.loads(record)["id"])}
+        used, began = self._connection is not None, time.monotonic()
+        try:
+            status, reason = self._post(record, headers)
+        except (http.client.HTTPException, OSError) as error:
+            self._hang_up()
+            idle = used and isinstance(error, ConnectionError) and time.monotonic() - began < self._timeout
+            if not idle:
+                raise self._away(error) from error
+            try:  # the server had closed the connection meanwhile
+                status, reason = self._post(record, headers)
+            except (http.client.HTTPException, OSError) as again:
+                self._hang_up()
+                raise self._away(again) from again
+        if 400 <= status < 500 and status not in _TRY_LATER:
+            self._refuse(record, status, reason)
+        elif not 200 <= status < 300:
+            self._hang_up()
+            raise self._failed(f"the server answers {status} {reason}".strip(), "check the server")
+        return True
+
+    def flush(self) -> None:
+        """Nothing: what was kept has arrived."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._hang_up()
+        if self._refused:
+            log.warning("%s refused %d records, they are in %s", self.where, self._refused, self._dead_letters)
+            self._refused = 0
+
+    def _post(self, record: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        if self._connection is None:
+            self._connection = self._made()
+        connection = self._connection
+        if connection.sock is None:
+            connection.connect()
+        # The timeout is one of silence: a server that sends a byte now and then would hold a record for ever.
+        guard = threading.Timer(_WHOLE * self._timeout, _shut, (connection,))
+        guard.daemon = True
+        guard.start()
+        try:
+            connection.request("POST", self._target, record, headers)
+            response = connection.getresponse()
+            response.read(_ANSWER)
+        finally:
+            guard.cancel()
+        if not response.isclosed():
+            self._hang_up()
+        return response.status, "".join(mark for mark in response.reason[:100] if mark.isprintable())
+
+    def _made(self) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _dead_letters(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.refused.jsonl")
+
+    def _refuse(self, record: bytes, status: int, reason: str) -> None:
+        """Set a record aside that the server will never take."""
+        line = {"at": moment(time.time()), "status": status, "reason": reason, "record": json.loads(record)}
+        try:
+            self._dead_letters.parent.mkdir(parents=True, exist_ok=True)
+            with self._dead_letters.open("ab") as file:
+                file.write(canonical(line) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise SinkError(f"cannot set a refused record aside: {error.strerror}", self._dead_letters) from error
+        self._refused += 1
+        if self._refused == 1:
+            log.warning("%s refuses a record: %d %s; it is in %s", self.where, status, reason, self._dead_letters)
+
+    def _away(self, error: Exception) -> SinkError:
+        told = redact(str(error)) or type(error).__name__
+        return self._failed(f"the server does not take records: {told[:200]}", "check the server and the network")
+
+
+def _shut(connection: http.client.HTTPConnection) -> None:
+    with contextlib.suppress(OSError, TypeError):  # it has none any more
+        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # wakes the thread that waits for it, under TLS too
