@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -88,6 +89,10 @@ class Detector:
     def infer(self, prepared: Any) -> Answer:
         """What `prepare` gave -> what the graph says of the frame, in raw units."""
         return self._pipeline.infer(prepared)
+
+    def infer_some(self, prepared: Sequence[Any]) -> list[Answer]:
+        """Likewise of several frames, at most `max_batch`, in one call of the engine where it takes them so."""
+        return self._pipeline.infer_some(prepared)
 
     def judge(self, answer: Answer, frame: Frame, timing: dict[str, float]) -> Result:
         """Turn the answer for one frame into a result.

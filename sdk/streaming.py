@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
+from edgead.drift.change import Change, Observer
 from edgead.errors import FrameError, SinkError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Signal
 from edgead.handover import Handover
@@ -18,7 +19,9 @@ from edgead.result import Result
 from edgead.sinks import Sink, open_sink
 from edgead.sinks.writer import SinkWriter
 from edgead.sources import Source, open_source
+from edgead.sources.several import Several
 from edgead.summary import Summary
+from edgead.verdicts.ruling import Outcome, Ruling
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,9 @@ A = TypeVar("A")
 
 class Judge(Protocol[P, A]):
     """The part of `edgead.Detector` that a stream needs. `prepare` runs in another thread than `infer` and `judge`, and
-    up to QUEUE frames ahead."""
+    up to QUEUE frames ahead. max_batch: how many frames `infer_some` takes; neither is asked for with one source."""
+
+    max_batch: int
 
     def prepare(self, image: Image) -> P:
         """A frame -> what `infer` takes. Raises FrameError for a frame that it does not take. A prepared frame that
@@ -43,6 +48,9 @@ class Judge(Protocol[P, A]):
 
     def infer(self, prepared: P) -> A:
         """What `prepare` gave -> what is said of it."""
+
+    def infer_some(self, prepared: Sequence[P]) -> Sequence[A]:
+        """Likewise of up to `max_batch` frames at once, where there are several sources."""
 
     def judge(self, answer: A, frame: Frame, timing: dict[str, float]) -> Result:
         """What is said of a frame -> its result. Raises FrameError for one that has none."""
@@ -73,25 +81,41 @@ class Stream:
     Iterate inside `with`: at its end every thread has ended and every sink is closed, whatever happened. An error in
     any thread ends the run and is raised here; frames read before a source failed are judged first. `stop`: when set,
     no more frames are read, those read are judged, and the iteration ends. max_frames: judge at most that many.
+
+    rules: what becomes of the detector's results (`edgead.verdicts`), for this run alone. With parts, verdicts are
+    those of parts, in the sinks as well; a part without one goes to the sinks and to `on_fault` like a lost frame. At
+    the end of the source the part under way gets its verdict; a run that ends early or fails records it as a fault.
+    observers: look at every judged frame once its verdict is out (`edgead.drift`); what they notice goes to `on_change`
+    and into the summary. on_turn: called at least every POLL_SECONDS by the thread that iterates, while it works.
+
+    Several sources are watched at once: what waits of them, the longest first and under `latest` one frame of each, is
+    inferred in one call of the engine.
     """
 
     def __init__(
         self,
         detector: Judge[Any, Any],
-        source: Source | str | int | Path,
+        source: Source | str | int | Path | Sequence[Source | str | int | Path],
         *,
         policy: Policy | None = None,
         sinks: Sequence[Sink | str | Path] = (),
         on_fault: Callable[[LostFrame], None] | None = None,
         stop: threading.Event | None = None,
         max_frames: int | None = None,
+        rules: Ruling | None = None,
+        observers: Sequence[Observer] = (),
+        on_change: Callable[[Change], None] | None = None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         if policy not in (None, "latest", "every"):
             raise ValueError(f"there is no policy {policy}: give latest or every")
-        self.source = source if isinstance(source, Source) else open_source(source)
+        self.source = _opened(source)
+        self._on_turn = on_turn
+        self._batch = detector.max_batch if isinstance(self.source, Several) else 1
         self.policy: Policy = policy or ("latest" if self.source.live else "every")
         self.source.freshest = self.policy == "latest"
         self._detector, self._on_fault, self._max_frames = detector, on_fault, max_frames
+        self._rules, self._observers, self._on_change = rules, list(observers), on_change
         self._stop = stop or threading.Event()  # asks for an end; those who set it own it
         self._leaving = threading.Event()  # nobody will take another frame
         self._summary = Summary(self.source.name)
@@ -106,6 +130,7 @@ class Stream:
     def summary(self) -> Summary:
         """The counts so far."""
         self._summary.dropped = self._frames.dropped + self.source.dropped
+        self._summary.spooled = self._writer.spooled
         self._summary.frames = self._delivered + self.source.dropped
         return self._summary
 
@@ -126,6 +151,10 @@ class Stream:
             self._capture.join(STOP_SECONDS)
         if self._capture.is_alive():
             self._fail(self._stuck())
+        if self._rules is not None:
+            for outcome in self._rules.cut_off():
+                self._summary.part_faults += 1
+                self._writer.put(outcome)
         try:
             self._writer.finish()
         except SinkError as late:
@@ -143,40 +172,87 @@ class Stream:
             raise RuntimeError("iterate over a Stream inside `with`")
         judged = 0
         asked = 0.0
-        while judged != self._max_frames and (item := self._frames.take(POLL_SECONDS)) is not Signal.END:
-            if item is Signal.TIMEOUT:
+        while judged != self._max_frames:
+            most = self._batch if self._max_frames is None else min(self._batch, self._max_frames - judged)
+            items = self._frames.take_some(POLL_SECONDS, most)
+            if items is Signal.END:
+                break
+            self._on_turn()
+            if items is Signal.TIMEOUT:
                 if self._stop.is_set():
                     asked = asked or time.monotonic()
                     if time.monotonic() - asked > STOP_SECONDS:
                         raise self._stuck()
-            elif isinstance(item, LostFrame):
-                self._report(item)
-            else:
+                continue
+            answers = iter(self._infer([item for item in items if isinstance(item, Prepared)]))
+            for item in items:
+                if isinstance(item, LostFrame):
+                    yield from self._report(item)
+                    continue
                 judged += 1
                 try:
-                    result = self._judge(item)
+                    result, outcomes = self._judge(item, *next(answers))
                 except FrameError as error:
-                    self._report(_refused(item.frame, error))
+                    yield from self._report(_refused(item.frame, error))
                 else:
-                    yield result
+                    yield from self._tell(outcomes)
+                    self._watch(item.frame, result)
+        if self._rules is not None:
+            yield from self._tell(self._rules.finish())
 
-    def _judge(self, item: Prepared) -> Result:
+    def _infer(self, items: Sequence[Prepared]) -> Iterator[tuple[Any, float, float]]:
+        """What is said of each frame, and when its inference began and ended; of several, in one call."""
         begin = time.perf_counter()
-        answer = self._detector.infer(item.ready)
-        inferred = time.perf_counter()
+        if len(items) > 1:
+            answers = self._detector.infer_some([item.ready for item in items])
+        else:
+            answers = [self._detector.infer(item.ready) for item in items]
+        end = time.perf_counter()
+        return ((answer, begin, end) for answer in answers)
+
+    def _judge(self, item: Prepared, answer: Any, begin: float, inferred: float) -> tuple[Result, list[Outcome]]:
+        """What the detector says of a frame, and what the rules make of it."""
         timing = {**item.timing, "wait": (begin - item.since) * 1e3, "infer": (inferred - begin) * 1e3}
         result = self._detector.judge(answer, item.frame, timing)
+        outcomes: list[Outcome] = (
+            [(result, item.frame)] if self._rules is None else self._rules.apply(result, item.frame)
+        )
         done = time.perf_counter()
         result.timing.update(timing, judge=(done - inferred) * 1e3, total=(item.age + done - item.since) * 1e3)
-        self._summary.count(result)
-        self._writer.put((result, item.frame))
-        return result
+        self._summary.measure(result)
+        return result, outcomes
 
-    def _report(self, lost: LostFrame) -> None:
+    def _tell(self, outcomes: Sequence[Outcome]) -> Iterator[Result]:
+        """Count and record verdicts and parts without one, then give the verdicts."""
+        for outcome in outcomes:
+            self._writer.put(outcome)
+            if isinstance(outcome, LostFrame):
+                self._summary.part_faults += 1
+            else:
+                self._summary.conclude(outcome[0])
+        for outcome in outcomes:
+            if not isinstance(outcome, LostFrame):
+                yield outcome[0]
+            elif self._on_fault is not None:
+                self._on_fault(outcome)
+
+    def _watch(self, frame: Frame, result: Result) -> None:
+        for observer in self._observers:
+            for change in observer.observe(frame, result):
+                self._summary.note(change)
+                if self._on_change is not None:
+                    self._on_change(change)
+                else:
+                    log.warning("%s, frame %d: %s", change.source, change.frame_id, change.text)
+
+    def _report(self, lost: LostFrame) -> Iterator[Result]:
+        """Count and record a lost frame, and what it ends."""
         self._summary.lost += 1
         self._writer.put(lost)
         if self._on_fault is not None:
             self._on_fault(lost)
+        if self._rules is not None:
+            yield from self._tell(self._rules.lost(lost))
 
     def _read(self) -> None:
         """The capture thread: read, prepare, hand over."""
@@ -203,7 +279,8 @@ class Stream:
             self._delivered += 1
             frames += isinstance(reading, Frame)
             item = self._prepare(reading, begin) if isinstance(reading, Frame) else reading
-            taken = self._frames.put(item, replaces=latest and isinstance(item, Prepared))
+            lane = reading.source if self._batch > 1 and self.source.live else ""  # a camera replaces its own alone
+            taken = self._frames.put(item, replaces=latest and isinstance(item, Prepared), lane=lane)
             if not taken or (not latest and frames == self._max_frames):
                 return
             begin = time.perf_counter()
@@ -228,19 +305,31 @@ class Stream:
         return SourceError(f"the source does not answer for {STOP_SECONDS:.0f} s", self.source.name, "check the camera")
 
 
+def _opened(source: Source | str | int | Path | Sequence[Source | str | int | Path]) -> Source:
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, str | int | Path):
+        return open_source(source)
+    each = [_opened(one) for one in source]
+    return each[0] if len(each) == 1 else Several(each)
+
+
 def _refused(frame: Frame, error: FrameError) -> LostFrame:
     return LostFrame(frame.frame_id, frame.source, frame.captured_at, error.what)
 
 
 def stream(
     detector: Judge[Any, Any],
-    source: Source | str | int | Path,
+    source: Source | str | int | Path | Sequence[Source | str | int | Path],
     *,
     policy: Policy | None = None,
     sinks: Sequence[Sink | str | Path] = (),
     on_fault: Callable[[LostFrame], None] | None = None,
     stop: threading.Event | None = None,
     max_frames: int | None = None,
+    rules: Ruling | None = None,
+    observers: Sequence[Observer] = (),
+    on_change: Callable[[Change], None] | None = None,
 ) -> Iterator[Result]:
     """Judge the frames of a source, one result after another: `Stream`, as a plain iterator.
 
@@ -250,7 +339,10 @@ def stream(
 
     Raises SourceError, SinkError or EngineError, and whatever `on_fault` or a source of the caller's own raises.
     """
-    run = Stream(detector, source, policy=policy, sinks=sinks, on_fault=on_fault, stop=stop, max_frames=max_frames)
+    run = Stream(
+        detector, source, policy=policy, sinks=sinks, on_fault=on_fault, stop=stop, max_frames=max_frames,
+        rules=rules, observers=observers, on_change=on_change,
+    )  # fmt: skip
     return _results(run)
 
 

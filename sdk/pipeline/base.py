@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +36,9 @@ class Pipeline(Protocol):
 
     def infer(self, prepared: Any) -> Answer:
         """What `prepare` gave, once -> the graph's answer."""
+
+    def infer_some(self, prepared: Sequence[Any]) -> list[Answer]:
+        """Likewise of several frames, where the engine takes as many in one call; answers in their order."""
 
     def close(self) -> None:
         """Free everything; doing so twice is harmless."""

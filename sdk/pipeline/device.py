@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -81,6 +82,10 @@ class DevicePipeline:
                 return self._answer(slot)
             finally:
                 prepared.release()
+
+    def infer_some(self, prepared: Sequence[Ticket]) -> list[Answer]:
+        """One after the other: the steps around the engine are queued for single frames."""
+        return [self.infer(ticket) for ticket in prepared]
 
     def close(self) -> None:
         """Wait for what is queued and free everything. Frames that were prepared cannot be inferred any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgead.engines.base import Engine
@@ -21,9 +23,16 @@ class HostPipeline:
         return resize(image, self._height, self._width, swap_channels=True)[None]
 
     def infer(self, prepared: Image) -> Answer:
-        outputs = self._engine.infer(prepared)
-        anomaly_map = np.ascontiguousarray(outputs["anomaly_map"][0], np.float32)
-        return Answer(float(outputs["score"][0]), bool(np.isfinite(anomaly_map).all()), anomaly_map)
+        return self.infer_some([prepared])[0]
+
+    def infer_some(self, prepared: Sequence[Image]) -> list[Answer]:
+        """In one call of the engine."""
+        outputs = self._engine.infer(prepared[0] if len(prepared) == 1 else np.concatenate(prepared))
+        maps = np.ascontiguousarray(outputs["anomaly_map"], np.float32)
+        return [
+            Answer(float(score), bool(np.isfinite(found).all()), found)
+            for score, found in zip(outputs["score"], maps, strict=True)
+        ]
 
     def close(self) -> None:
         """Nothing is kept here."""

@@ -179,3 +179,15 @@ def test_the_frame_is_not_changed(detector):
     detector.prepare(frame)
     assert np.array_equal(frame, before)
     assert Frame(frame, 0, "x", 0.0).image is frame
+
+
+def test_several_frames_at_once_are_judged_as_each_alone(detector, parts):
+    paths = sorted((parts / "test/spot").glob("*.png"))[:3]
+    frames = [cv2.imread(str(path)) for path in paths]
+    frames[1] = cv2.resize(frames[1], (200, 150))
+    together = detector.infer_some([detector.prepare(frame) for frame in frames])
+    for frame, answer in zip(frames, together, strict=True):
+        alone = detector.infer(detector.prepare(frame))
+        assert answer.score == pytest.approx(alone.score, rel=1e-4)
+        np.testing.assert_allclose(answer.anomaly_map, alone.anomaly_map, rtol=1e-3, atol=1e-6)
+        assert answer.finite and answer.anomaly_map.shape == (detector.height, detector.width)

@@ -1,0 +1,15 @@
+"""Whether a camera still sees what the detector was made for: its scene, and the scores of good parts.
+
+reference = Reference.of(detector.thresholds, detector.score_range)
+observers = [Scene(), *([Scores(reference)] if reference else [])]
+for result in edgead.stream(detector, source, observers=observers, on_change=print): ...
+"""
+
+from __future__ import annotations
+
+from edgead.drift.change import Change, Observer
+from edgead.drift.reference import Reference
+from edgead.drift.scene import Scene
+from edgead.drift.scores import Scores
+
+__all__ = ["Change", "Observer", "Reference", "Scene", "Scores"]
