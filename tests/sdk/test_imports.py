@@ -37,6 +37,8 @@ COMMANDS = (
     "calibrate",
     "build-engine",
     "verify",
+    "audit",
+    "sensitivity",
     "bench",
     "stream",
     "inspect",
@@ -100,7 +102,7 @@ def modules():
                     yield path, package or "sdk"
     for path in sorted(PACKAGE.glob("*/**/*.py")):
         first = path.relative_to(PACKAGE).parts[0]
-        others = ("bench", "gpu", "pipeline", "sinks", "sources", "synthetic")
+        others = ("bench", "drift", "gpu", "pipeline", "service", "sinks", "sources", "synthetic", "verdicts", "web")
         if first in ("bundle", "cli", "data", "engines", "evaluation", *others):
             yield path, "cli" if first == "cli" else "sdk"
 

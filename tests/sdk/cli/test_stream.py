@@ -172,10 +172,12 @@ def test_kill_9_leaves_whole_records(line: Path, tmp_path: Path) -> None:
     assert [record["frame_id"] for record in kept] == list(range(len(kept)))
     committed = [row[0] for row in rows(database, "SELECT frame_id FROM verdicts")]
     assert committed == list(range(len(committed)))
-    assert len(committed) > len(kept) - 101
     run("--camera", line, "--save", jsonl, "--save", database, "--max-frames", 5)
     assert len(lines(jsonl)) == len(kept) + 5
-    assert rows(database, "SELECT run_id, count(*) FROM verdicts GROUP BY run_id") == [(1, len(committed)), (2, 5)]
+    # What was on its way when the process was killed came out of the spool
+    (_, first), second = rows(database, "SELECT run_id, count(*) FROM verdicts GROUP BY run_id")
+    assert len(committed) <= first and abs(first - len(kept)) <= 9  # each sink has a queue of eight
+    assert second == (2, 5)
 
 
 def test_a_terminal_that_goes_away_ends_nothing(tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ def test_a_failing_source_ends_in_one_line_and_keeps_what_was_judged(line: Path,
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--camera", "0", "--camera", "1"], 2, "one camera at a time"),
+        (["--camera", "0", "--camera", "1", "--video", "a.mp4"], 2, "--video shows one camera"),
         ([], 2, "Missing option '--camera'"),
         (["--camera", "0", "--max-frames", "0"], 2, "max-frames"),
         (["--camera", "0", "--policy", "newest"], 2, "newest"),

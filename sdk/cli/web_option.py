@@ -1,0 +1,117 @@
+"""`--web`: the dashboard of a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgead.errors import SinkError
+
+if TYPE_CHECKING:
+    from edgead.detector import Detector
+    from edgead.verdicts.areas import Polygon
+    from edgead.web import Dashboard, Limits
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TOKEN_VARIABLE = "EDGEAD_WEB_TOKEN"  # noqa: S105 - its name
+_MOST_BYTES = 4096
+_NOTE = "A change lasts until this run ends; the bundle stays as it is."
+
+
+def web_options(function: Function) -> Function:
+    """The options `--web`, `--web-token-file` and `--web-name`."""
+    decorators = (
+        click.option(
+            "--web",
+            metavar="[HOST:PORT]",
+            is_flag=False,
+            flag_value="127.0.0.1:8080",
+            help="Show a dashboard, by default on 127.0.0.1:8080. On any other address all of it needs a token.",
+        ),
+        click.option(
+            "--web-token-file",
+            type=click.Path(path_type=Path),
+            help=f"The file that holds the dashboard's token; or give it in {TOKEN_VARIABLE}.",
+        ),
+        click.option(
+            "--web-name",
+            "web_names",
+            multiple=True,
+            metavar="NAME",
+            help="A host name under which the dashboard is reached, as behind a reverse proxy; repeatable.",
+        ),
+    )
+    for decorate in reversed(decorators):
+        function = decorate(function)
+    return function
+
+
+def open_dashboard(
+    web: str | None,
+    token_file: Path | None,
+    names: Sequence[str],
+    detector: Detector,
+    *,
+    title: str = "",
+    cameras: Sequence[str] = (),
+    files: Sequence[Path] = (),
+    on_roi: Callable[[Polygon | None], None] | None = None,
+    roi: Polygon | None = None,
+) -> Dashboard | None:
+    """The dashboard that the options ask for, None without `--web`. Thresholds that are changed on it are the
+    detector's from the next frame on.
+
+    title: of the page. cameras: the sources' names, where there are several. files: what the other sinks write. roi:
+    the area in force; on_roi: carries out a change of it. Raises SinkError for a bad address or token.
+    """
+    if web is None:
+        if token_file is not None or names:
+            raise click.UsageError("--web-token-file and --web-name need --web")
+        return None
+    from edgead.web import Dashboard, Limits, Settings
+
+    thresholds = detector.thresholds
+    limits = Limits(thresholds.image.value, thresholds.warn.value)
+    settings = Settings(limits, roi, on_limits=_changer(detector), on_roi=on_roi, note=_NOTE)
+    pixel = thresholds.pixel.value
+    return Dashboard(
+        web,
+        token=_token(token_file),
+        names=names,
+        title=title,
+        cameras=cameras if len(cameras) > 1 else (),
+        settings=settings,
+        scale=(0.0, 2 * pixel) if pixel > 0 else None,
+        files=files,
+        announce=lambda line: click.echo(line, err=True),
+    )
+
+
+def _changer(detector: Detector) -> Callable[[Limits], None]:
+    def change(limits: Limits) -> None:
+        now = detector.thresholds
+        image, warn = replace(now.image, value=limits.reject), replace(now.warn, value=limits.warn)
+        detector.thresholds = replace(now, image=image, warn=warn)  # one assignment: a frame sees both or neither
+
+    return change
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    try:
+        with file.open("rb") as opened:
+            token = opened.read(_MOST_BYTES).decode("ascii").strip()
+    except OSError as error:
+        raise SinkError(f"the token cannot be read: {error.strerror}", file, "check the path") from error
+    except UnicodeDecodeError as error:
+        raise SinkError("the token is not ASCII", file, "make one with `openssl rand -hex 16`") from error
+    if not token:
+        raise SinkError("the file of the token is empty", file, "make one with `openssl rand -hex 16`")
+    return token

@@ -1,0 +1,109 @@
+"""A line as a service: settings in a file, a manager that hears of it, thresholds read again, a log for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from edgead.bundle import read_bundle
+
+
+@pytest.fixture
+def bundle(fp32_bundle, tmp_path):
+    return shutil.copy(fp32_bundle, tmp_path / "part.edgead")
+
+
+def line(tmp_path, bundle, **changes):
+    settings = {
+        "bundle": str(bundle),
+        "camera": ["synthetic://?fps=20&size=64"],
+        "save": [str(tmp_path / "results.jsonl")],
+        "log": str(tmp_path / "line.log"),
+        "quiet": True,
+        **changes,
+    }
+    path = tmp_path / "line.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
+
+
+def test_settings_fill_in_what_the_command_line_does_not_say(edgead, bundle, tmp_path):
+    settings = line(tmp_path, bundle, **{"max-frames": 5})
+    assert json.loads(edgead("stream", "--config", settings, "--json"))["judged"] == 5
+    assert json.loads(edgead("stream", "--config", settings, "--max-frames", 2, "--json"))["judged"] == 2
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"camra": "0"}, "did you mean camera"), ({"max-frames": "many"}, "many"), ({"policy": "first"}, "first")],
+)
+def test_what_makes_no_sense_is_named(bundle, tmp_path, changes, reason):
+    command = [sys.executable, "-m", "edgead.cli.main", "stream", "--config", line(tmp_path, bundle, **changes)]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    assert done.returncode in (1, 2) and reason in done.stderr and "Traceback" not in done.stderr
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_service_is_heard_reloads_and_ends_well(bundle, tmp_path):
+    """A real process under a stand-in for systemd: ready, alive, a reload, one that is refused, the end."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(tmp_path / "notify"))
+    listener.setblocking(False)
+    heard: list[str] = []
+
+    def listen():
+        try:
+            while True:
+                heard.append(listener.recv(4096).decode())
+        except BlockingIOError:
+            return heard
+
+    environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+    command = [sys.executable, "-m", "edgead.cli.main", "stream", "--config", line(tmp_path, bundle)]
+    running = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True)
+    results, log = tmp_path / "results.jsonl", tmp_path / "line.log"
+    try:
+        wait_for(lambda: any(text.startswith("READY=1") for text in listen()))
+        wait_for(lambda: results.exists() and len(results.read_text().splitlines()) > 5)
+        read = read_bundle(bundle)
+        variant = read.manifest.variant("fp32")
+        low = replace(variant.thresholds.image, value=-1.0)
+        changed = replace(variant, thresholds=replace(variant.thresholds, image=low, warn=low))
+        read.with_variant("fp32", changed, {}).write(bundle)
+        running.send_signal(signal.SIGHUP)
+        wait_for(lambda: '"verdict":"reject"' in results.read_text().splitlines()[-1])
+        wait_for(lambda: "reject" in log.read_text() and "becomes -1" in log.read_text())
+        bundle.write_bytes(b"no bundle")
+        running.send_signal(signal.SIGHUP)
+        wait_for(lambda: "not reloaded" in log.read_text())
+        count = len(results.read_text().splitlines())
+        wait_for(lambda: len(results.read_text().splitlines()) > count + 3)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    finally:
+        running.kill()
+        running.stderr.close()
+    states = [text.splitlines()[0] for text in listen()]
+    assert states[0] == "READY=1" and states[-1] == "STOPPING=1"
+    assert states.count("RELOADING=1") == 2 and states.count("READY=1") == 3 and "WATCHDOG=1" in states
+    records = [json.loads(text) for text in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= records[0].keys()
+    frames = [json.loads(text)["frame_id"] for text in results.read_text().splitlines()]
+    assert frames == sorted(set(frames))
+    listener.close()
