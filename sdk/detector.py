@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from edgead.bands import Bands
 from edgead.bundle import Bundle
 from edgead.engines.base import Engine
 from edgead.errors import FrameError
+from edgead.evaluation.thresholds import Thresholds
 from edgead.frame import Frame, Image
 from edgead.pipeline import open_pipeline
 from edgead.pipeline.base import Answer
@@ -24,7 +26,8 @@ class Detector:
 
     It owns the engine, which runs until `close` or the end of a `with` block. Calls are not thread safe, but `prepare`
     and `judge` may run in other threads than `infer`. maps, overlay: what an engine on a GPU brings back besides the
-    verdict; on the host the map is always there, and an overlay never.
+    verdict; on the host the map is always there, and an overlay never. bands: what scores mean, from the next frame on
+    where others are assigned.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class Detector:
     ) -> None:
         variant = bundle.manifest.variant(precision)
         self.bundle, self.precision = bundle, precision
-        self.thresholds, self.score_range = variant.thresholds, variant.score_range
+        self.bands = Bands(variant.thresholds, variant.score_range)
         self.height, self.width = bundle.manifest.height, bundle.manifest.width
         self.max_batch = bundle.manifest.max_batch
         self.digest = bundle.digest
@@ -44,6 +47,16 @@ class Detector:
         except BaseException:
             engine.__exit__(None, None, None)
             raise
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """In raw units."""
+        return self.bands.thresholds
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Raw scores that become 0 and 1."""
+        return self.bands.score_range
 
     def close(self) -> None:
         """Free the engine and what is around it."""
@@ -104,15 +117,17 @@ class Detector:
             raise FrameError(
                 "the engine gave a score that is not a number", f"frame {frame.frame_id}", "verify the engine"
             )
-        mask = anomaly_map >= self.thresholds.pixel.value
-        spots = find_spots(anomaly_map, self.thresholds.pixel.value) if answer.spots is None else answer.spots
+        bands = self.bands  # as they are now, for all of this frame
+        pixel, verdict = bands.thresholds.pixel.value, bands.verdict(score)
+        mask = anomaly_map >= pixel
+        spots = find_spots(anomaly_map, pixel) if answer.spots is None else answer.spots
         return Result(
-            pred_score=self._normalise(score),
-            pred_label=score >= self.thresholds.image.value,
+            pred_score=bands.normalise(score),
+            pred_label=verdict is Verdict.REJECT,
             anomaly_map=anomaly_map,
             pred_mask=mask,
             raw_score=score,
-            verdict=self._verdict(score),
+            verdict=verdict,
             regions=in_frame(spots, (self.height, self.width), *frame.image.shape[:2]),
             frame_id=frame.frame_id,
             source=frame.source,
@@ -121,13 +136,3 @@ class Detector:
             bundle=self.digest,
             overlay=answer.overlay,
         )
-
-    def _verdict(self, score: float) -> Verdict:
-        if score >= self.thresholds.image.value:
-            return Verdict.REJECT
-        return Verdict.WARN if score >= self.thresholds.warn.value else Verdict.ACCEPT
-
-    def _normalise(self, score: float) -> float:
-        low, high = self.score_range
-        scaled = 0.5 + (score - self.thresholds.image.value) / (high - low)
-        return min(max(scaled, 0.0), 1.0)

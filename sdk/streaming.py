@@ -22,6 +22,7 @@ from edgead.sources import Source, open_source
 from edgead.sources.several import Several
 from edgead.summary import Summary
 from edgead.verdicts.ruling import Outcome, Ruling
+from edgead.verdicts.rulings import Rulings
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Stream:
         on_fault: Callable[[LostFrame], None] | None = None,
         stop: threading.Event | None = None,
         max_frames: int | None = None,
-        rules: Ruling | None = None,
+        rules: Ruling | Rulings | None = None,
         observers: Sequence[Observer] = (),
         on_change: Callable[[Change], None] | None = None,
         on_turn: Callable[[], None] = lambda: None,
@@ -327,7 +328,7 @@ def stream(
     on_fault: Callable[[LostFrame], None] | None = None,
     stop: threading.Event | None = None,
     max_frames: int | None = None,
-    rules: Ruling | None = None,
+    rules: Ruling | Rulings | None = None,
     observers: Sequence[Observer] = (),
     on_change: Callable[[Change], None] | None = None,
 ) -> Iterator[Result]:

@@ -1,8 +1,10 @@
-"""`--config` and `--log`: what a line needs that runs as a service."""
+"""What a line needs that runs as a service: settings in a file, signals, a log."""
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,14 @@ from typing import Any, TypeVar
 
 import click
 
+from edgead.detector import Detector
+from edgead.errors import EdgeadError
+from edgead.service.logs import log_to
+from edgead.service.notify import ServiceManager
+from edgead.service.reload import reload_thresholds
 from edgead.service.settings import read_settings
+
+log = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,8 +64,12 @@ def _fill_in(context: click.Context, parameter: click.Parameter, path: Path | No
 
 @contextmanager
 def asked_to_reload() -> Iterator[threading.Event]:
-    """An event that SIGHUP sets, as `systemctl reload` sends it."""
+    """An event that SIGHUP sets, as `systemctl reload` sends it. Where a terminal is watched, SIGHUP says that it was
+    closed, and ends the run as ever."""
     asked = threading.Event()
+    if sys.stdin is not None and sys.stdin.isatty():
+        yield asked
+        return
 
     def note(number: int, frame: FrameType | None) -> None:
         asked.set()
@@ -66,3 +79,42 @@ def asked_to_reload() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second signal ends the process at once, as if nobody had listened."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def logging_to(path: Path | None) -> Iterator[None]:
+    """With a log file, until the end of the block."""
+    handler = log_to(path) if path else None
+    try:
+        yield
+    finally:
+        if handler:
+            logging.getLogger("edgead").removeHandler(handler)
+            handler.close()
+
+
+def reload_bundle(manager: ServiceManager, detector: Detector, bundle: Path) -> None:
+    """The thresholds of the bundle as it is now; what is wrong with it is said, and changes nothing."""
+    manager.reloading()
+    try:
+        log.warning("reloaded %s: %s", bundle, reload_thresholds(detector, bundle))
+    except EdgeadError as error:
+        log.warning("not reloaded: %s", error)
+    manager.ready()

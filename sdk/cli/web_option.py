@@ -61,6 +61,7 @@ def open_dashboard(
     title: str = "",
     cameras: Sequence[str] = (),
     files: Sequence[Path] = (),
+    on_limits: Callable[[], None] = lambda: None,
     on_roi: Callable[[Polygon | None], None] | None = None,
     roi: Polygon | None = None,
 ) -> Dashboard | None:
@@ -68,7 +69,8 @@ def open_dashboard(
     detector's from the next frame on.
 
     title: of the page. cameras: the sources' names, where there are several. files: what the other sinks write. roi:
-    the area in force; on_roi: carries out a change of it. Raises SinkError for a bad address or token.
+    the area in force; on_roi: carries out a change of it. on_limits: called once thresholds were changed. Raises
+    SinkError for a bad address or token.
     """
     if web is None:
         if token_file is not None or names:
@@ -78,7 +80,7 @@ def open_dashboard(
 
     thresholds = detector.thresholds
     limits = Limits(thresholds.image.value, thresholds.warn.value)
-    settings = Settings(limits, roi, on_limits=_changer(detector), on_roi=on_roi, note=_NOTE)
+    settings = Settings(limits, roi, on_limits=_changer(detector, on_limits), on_roi=on_roi, note=_NOTE)
     pixel = thresholds.pixel.value
     return Dashboard(
         web,
@@ -93,11 +95,14 @@ def open_dashboard(
     )
 
 
-def _changer(detector: Detector) -> Callable[[Limits], None]:
+def _changer(detector: Detector, changed: Callable[[], None]) -> Callable[[Limits], None]:
     def change(limits: Limits) -> None:
-        now = detector.thresholds
+        bands = detector.bands
+        now = bands.thresholds
         image, warn = replace(now.image, value=limits.reject), replace(now.warn, value=limits.warn)
-        detector.thresholds = replace(now, image=image, warn=warn)  # one assignment: a frame sees both or neither
+        # One assignment: a frame sees both or neither.
+        detector.bands = replace(bands, thresholds=replace(now, image=image, warn=warn))
+        changed()
 
     return change
 

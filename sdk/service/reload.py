@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgead.bands import Bands
 from edgead.bundle import read_bundle
 from edgead.detector import Detector
 from edgead.errors import BundleError
@@ -23,7 +24,7 @@ def reload_thresholds(detector: Detector, path: Path) -> str:
     before, after = detector.thresholds, variant.thresholds
     if before == after:
         return "thresholds are as they were"
-    detector.thresholds, detector.score_range = after, variant.score_range
+    detector.bands = Bands(after, variant.score_range)
     changes = []
     for name in ("image", "warn", "pixel"):
         old, new = getattr(before, name).value, getattr(after, name).value

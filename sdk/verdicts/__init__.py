@@ -14,6 +14,7 @@ from edgead.verdicts.lines import LineTrigger
 from edgead.verdicts.parts import PartFault, PartRule
 from edgead.verdicts.rules import Rules
 from edgead.verdicts.ruling import Ruling
+from edgead.verdicts.rulings import Rulings
 from edgead.verdicts.scoring import Scoring
 from edgead.verdicts.trigger import Begin, CallTrigger, End, Refused, Trigger
 
@@ -33,6 +34,7 @@ __all__ = [
     "Refused",
     "Rules",
     "Ruling",
+    "Rulings",
     "Scoring",
     "Trigger",
     "parse_area",

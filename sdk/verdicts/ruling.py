@@ -17,7 +17,7 @@ from edgead.frame import Frame, LostFrame
 from edgead.regions import find_spots, in_frame
 from edgead.result import Result, Verdict
 from edgead.verdicts.area_limit import cut_small
-from edgead.verdicts.areas import look_at
+from edgead.verdicts.areas import Area, look_at
 from edgead.verdicts.foreground import ForegroundTrigger
 from edgead.verdicts.hysteresis import SteadyVerdict
 from edgead.verdicts.lines import LineTrigger
@@ -36,15 +36,17 @@ class Ruling:
     Without parts every result has one outcome at once. With parts a frame's outcome is that of the parts that end
     before it, or with it; frames between parts have none. `finish` ends the part under way.
 
-    trigger: what begins parts, by default as the rules say. Raises DataError where the rules need the score of a part
-    of the map and the detector's is none of its map, and where the trigger is one's own and none is given.
+    scoring: others may be assigned, and hold from the next frame on. trigger: what begins parts, by default as the
+    rules say. Raises DataError where the rules need the score of a part of the map and the detector's is none of its
+    map, and where the trigger is one's own and none is given.
     """
 
     def __init__(self, rules: Rules, scoring: Scoring, trigger: Trigger | None = None) -> None:
         self.rules = rules
-        self._scoring = scoring
+        self.scoring = scoring
         if rules.need_map:
             scoring.require_map()
+        self._coming: Rules | None = None  # in force from the next frame on
         self._steady = SteadyVerdict(rules.hysteresis) if rules.hysteresis else None
         self._trigger = _trigger_of(rules.parts, trigger) if rules.parts else None
         self._part: OpenPart | None = None
@@ -58,6 +60,8 @@ class Ruling:
 
         Raises DataError for a mask that does not fit the frame, EngineError where the map was not brought back.
         """
+        if self._coming is not None:
+            self.rules, self._coming, self._sizes = self._coming, None, ((), ())
         if self.rules == Rules():
             return [(result, frame)]
         ruled = replace(result, raw_verdict=result.verdict)
@@ -75,6 +79,13 @@ class Ruling:
             if self._part.judged == self.rules.parts.frames:
                 outcomes += self._close()
         return outcomes
+
+    def look_only_at(self, roi: tuple[Area, ...]) -> None:
+        """Another region of interest, from the next frame on; without any, the whole picture. From any thread. Raises
+        DataError where the score is none of the map."""
+        if roi:
+            self.scoring.require_map()
+        self._coming = replace(self.rules, roi=roi)
 
     def lost(self, lost: LostFrame) -> list[Outcome]:
         """A frame was lost: it belongs to the part under way, and says nothing of it."""
@@ -128,17 +139,18 @@ class Ruling:
         grid = (result.anomaly_map.shape[0], result.anomaly_map.shape[1])
         size = (frame.image.shape[0], frame.image.shape[1])
         inside = self._areas(grid, size)
-        pixel = self._scoring.thresholds.pixel.value
+        scoring = self.scoring
+        pixel = scoring.bands.thresholds.pixel.value
         values = result.anomaly_map if inside.all() else np.where(inside, result.anomaly_map, np.float32(-np.inf))
         if self.rules.min_area is not None:
-            values = cut_small(values, self._scoring.levels, self.rules.min_area.on_map(grid, size))
+            values = cut_small(values, scoring.levels, self.rules.min_area.on_map(grid, size))
         if values is result.anomaly_map:
             return result
-        score = self._scoring.score(values, inside)
-        verdict = self._scoring.verdict(score)
+        score = scoring.score(values, inside)
+        verdict = scoring.bands.verdict(score)
         return replace(
             result,
-            pred_score=self._scoring.normalise(score),
+            pred_score=scoring.bands.normalise(score),
             pred_label=verdict is Verdict.REJECT,
             pred_mask=values >= pixel,
             verdict=verdict,

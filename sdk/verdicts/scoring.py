@@ -10,42 +10,39 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.bands import Bands
 from edgead.detector import Detector
 from edgead.errors import DataError
-from edgead.evaluation.thresholds import Thresholds
-from edgead.result import Verdict
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """The thresholds of a detector, and its score as a function of its map.
+    """What the scores of a detector mean, and its score as a function of its map.
 
-    score_range: raw scores that become 0 and 1. kind: the map's highest value or its mean, as the options in the
+    kind: the map's highest value or its mean, as the options in the
     manifest say under `score`; None where the score is no function of the map (a probability). pool: the side of the
     windows that are averaged before the highest is taken, 1 for none.
     """
 
-    thresholds: Thresholds
-    score_range: tuple[float, float]
+    bands: Bands
     kind: Literal["max", "mean"] | None
     pool: int = 1
 
     @classmethod
     def of(cls, detector: Detector) -> Scoring:
         """The scoring of a running detector."""
-        options, thresholds = detector.bundle.manifest.options, detector.thresholds
-        kind = options.get("score") if thresholds.image.method != "probability" else None
+        options, bands = detector.bundle.manifest.options, detector.bands
+        kind = options.get("score") if bands.thresholds.image.method != "probability" else None
         known: Literal["max", "mean"] | None = "max" if kind == "max" else "mean" if kind == "mean" else None
-        return cls(thresholds, detector.score_range, known, int(options.get("score_pool", 1)))
+        return cls(bands, known, int(options.get("score_pool", 1)))
 
     @property
     def levels(self) -> tuple[float, ...]:
         """The values of the map at which an area decides something: that make regions, and a verdict where the score is
         a single place's."""
-        image, warn, pixel = (
-            part.value for part in (self.thresholds.image, self.thresholds.warn, self.thresholds.pixel)
-        )
-        return (pixel,) if self.kind == "mean" else (image, warn, pixel)
+        found = self.bands.thresholds
+        pixel = found.pixel.value
+        return (pixel,) if self.kind == "mean" else (found.image.value, found.warn.value, pixel)
 
     def require_map(self) -> None:
         """Raise DataError where a part of the map has no score."""
@@ -72,17 +69,6 @@ class Scoring:
         total = _windows(np.where(inside, values, 0).astype(np.float64), self.pool)
         averages = total / np.maximum(count, math.ceil(self.pool**2 / 2))
         return float(np.float32(averages[count > 0.5].max()))
-
-    def verdict(self, score: float) -> Verdict:
-        """What a score means."""
-        if score >= self.thresholds.image.value:
-            return Verdict.REJECT
-        return Verdict.WARN if score >= self.thresholds.warn.value else Verdict.ACCEPT
-
-    def normalise(self, score: float) -> float:
-        """A raw score as 0..1, where 0.5 is the threshold."""
-        low, high = self.score_range
-        return min(max(0.5 + (score - self.thresholds.image.value) / (high - low), 0.0), 1.0)
 
 
 def _windows(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import edgead
+from edgead.bands import Bands
 from edgead.cli.main import main
 from edgead.drift import Change, Scene
 from edgead.errors import EngineError, FrameError, SourceError
@@ -30,7 +31,7 @@ from edgead.verdicts import AreaLimit, Begin, CallTrigger, End, Hysteresis, Part
 from edgead.verdicts.parts import PartFault
 
 THRESHOLDS = Thresholds(*(Threshold(value, "quantile", {}) for value in (200.0, 100.0, 150.0)))
-SCORING = Scoring(THRESHOLDS, (0.0, 400.0), "max")
+SCORING = Scoring(Bands(THRESHOLDS, (0.0, 400.0)), "max")
 
 
 class Script(Source):
@@ -72,9 +73,9 @@ class Brightest:
         score = float(anomaly_map.max())
         if score == 13:
             raise FrameError("unlucky", "detector")
-        verdict = SCORING.verdict(score)
+        verdict = SCORING.bands.verdict(score)
         regions = in_frame(find_spots(anomaly_map, 150.0), anomaly_map.shape, 16, 16)
-        return Result(SCORING.normalise(score), verdict is Verdict.REJECT, anomaly_map, anomaly_map >= 150, score,
+        return Result(SCORING.bands.normalise(score), verdict is Verdict.REJECT, anomaly_map, anomaly_map >= 150, score,
                       verdict, regions, frame.frame_id, frame.source, frame.captured_at, timing, "digest")  # fmt: skip
 
 
@@ -261,7 +262,7 @@ def test_a_detector_of_a_bundle_and_a_scene_that_goes_dark(fp32_bundle: Path) ->
 
 
 class Loaded(Brightest):
-    thresholds, score_range = THRESHOLDS, (0.0, 400.0)
+    bands, thresholds, score_range = Bands(THRESHOLDS, (0.0, 400.0)), THRESHOLDS, (0.0, 400.0)
     bundle = SimpleNamespace(manifest=SimpleNamespace(options={"score": "max"}))
 
     def __enter__(self) -> Loaded:

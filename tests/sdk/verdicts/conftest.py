@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgead.bands import Bands
 from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.frame import Frame
 from edgead.regions import find_spots, in_frame
@@ -21,7 +22,7 @@ def scoring() -> Scoring:
     """Rejects a map whose maximum is 3 or more, warns from 1, regions from 2."""
     values = {"image": 3.0, "warn": 1.0, "pixel": 2.0}
     thresholds = Thresholds(**{name: Threshold(value, "quantile", {}) for name, value in values.items()})
-    return Scoring(thresholds, (0.0, 6.0), "max")
+    return Scoring(Bands(thresholds, (0.0, 6.0)), "max")
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def judged(scoring: Scoring) -> Make:
             np.zeros((4 * values.shape[0], 4 * values.shape[1], 3), np.uint8), frame_id, "cell", 1e9 + frame_id
         )
         regions = in_frame(find_spots(values, 2.0), values.shape, *frame.image.shape[:2])
-        verdict = scoring.verdict(score)
+        verdict = scoring.bands.verdict(score)
         return Result(
-            scoring.normalise(score), score >= 3, values, values >= 2, score, verdict, regions,
+            scoring.bands.normalise(score), score >= 3, values, values >= 2, score, verdict, regions,
             frame_id, "cell", frame.captured_at,
         ), frame  # fmt: skip
 

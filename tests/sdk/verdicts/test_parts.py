@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgead.bands import Bands
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.verdicts import Begin, CallTrigger, End, PartRule, Refused, Rules, Ruling, Scoring
@@ -36,7 +37,7 @@ def judged(frame_id: int, verdict: Verdict, score: float) -> tuple[Result, Frame
 
 def rule_over(script, rule, steps):
     """Feed frames (verdict, score) and lost ones (None) -> the outcomes, in order."""
-    ruling = Ruling(Rules(parts=rule), Scoring(None, (0.0, 1.0), None), Told(script))
+    ruling = Ruling(Rules(parts=rule), Scoring(Bands(None, (0.0, 1.0)), None), Told(script))
     outcomes = []
     for frame_id, step in enumerate(steps):
         if step is None:
@@ -118,7 +119,7 @@ def test_a_run_without_a_frame_still_answers_every_trigger():
 
 def test_a_part_under_way_when_a_run_is_left_is_a_fault():
     trigger = CallTrigger()
-    ruling = Ruling(Rules(parts=PartRule("own")), Scoring(None, (0.0, 1.0), None), trigger)
+    ruling = Ruling(Rules(parts=PartRule("own")), Scoring(Bands(None, (0.0, 1.0)), None), trigger)
     assert ruling.cut_off() == []
     trigger.begin("4711")
     assert ruling.apply(*judged(3, A, 1.0)) == []

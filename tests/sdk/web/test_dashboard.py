@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pytest
 
+from edgead.bands import Bands
 from edgead.cli.web_option import TOKEN_VARIABLE, open_dashboard, web_options
 from edgead.errors import SinkError
 from edgead.frame import Frame, Signal
@@ -182,7 +183,11 @@ class FakeDetector:
         from edgead.evaluation.thresholds import Threshold, Thresholds
 
         image, warn, pixel = (Threshold(value, "f1", {}) for value in (1.0, 0.5, 0.0))
-        self.thresholds = Thresholds(image, warn, pixel)
+        self.bands = Bands(Thresholds(image, warn, pixel), (0.0, 1.0))
+
+    @property
+    def thresholds(self):
+        return self.bands.thresholds
 
 
 def test_the_made_up_token_is_told_once(make_line):

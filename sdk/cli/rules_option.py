@@ -1,0 +1,95 @@
+"""The options that make rules: where to look, how large a defect is, how many frames it takes, what a part is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from edgead.detector import Detector
+from edgead.errors import DataError
+from edgead.verdicts import (
+    AreaLimit,
+    Hysteresis,
+    Line,
+    PartRule,
+    Polygon,
+    Rules,
+    Ruling,
+    Rulings,
+    Scoring,
+    parse_area,
+)
+
+_OPTIONS = (
+    click.option(
+        "--roi",
+        "rois",
+        metavar="AREA",
+        multiple=True,
+        help='Look only here: corners "x,y x,y x,y" in shares of the frame, or a mask painted in white; repeatable.',
+    ),
+    click.option("--ignore", "ignored", metavar="AREA", multiple=True, help="Do not look here; repeatable."),
+    click.option(
+        "--min-area", metavar="PIXELS|SHARE%", help="A defect has at least so many pixels of the frame, or 0.5%."
+    ),
+    click.option("--hysteresis", metavar="K/N", help="Reject once K of the last N frames are rejected."),
+    click.option(
+        "--trigger",
+        metavar="stdin|line:x1,y1,x2,y2",
+        help="One verdict for each part: a line `part` or `part NAME` on standard input begins one, or something that "
+        "crosses a line from the left to the right of who walks along it, in shares of the frame.",
+    ),
+)
+
+
+def rules_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options; the command gets them as `rules`, a Rules."""
+
+    @functools.wraps(function)
+    def command(
+        *arguments: Any,
+        rois: tuple[str, ...],
+        ignored: tuple[str, ...],
+        min_area: str | None,
+        hysteresis: str | None,
+        trigger: str | None,
+        **named: Any,
+    ) -> Any:
+        rules = Rules(
+            roi=tuple(map(parse_area, rois)),
+            ignore=tuple(map(parse_area, ignored)),
+            min_area=AreaLimit.parse(min_area) if min_area else None,
+            hysteresis=Hysteresis.parse(hysteresis) if hysteresis else None,
+            parts=_parts(trigger) if trigger else None,
+        )
+        return function(*arguments, rules=rules, **named)
+
+    decorated: Callable[..., Any] = command
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def ruling_of(rules: Rules, detector: Detector, *, several: bool, changing: bool) -> Ruling | Rulings | None:
+    """What applies the rules, to each camera by itself; None where there are none and none can come."""
+    if rules == Rules() and not changing:
+        return None
+    scoring = Scoring.of(detector)
+    return Rulings(rules, scoring) if several else Ruling(rules, scoring)
+
+
+def looks_with(ruling: Ruling | Rulings) -> Callable[[Polygon | None], None]:
+    """What carries out an area that was drawn on the dashboard."""
+    return lambda area: ruling.look_only_at(() if area is None else (area,))
+
+
+def _parts(trigger: str) -> PartRule:
+    if trigger == "stdin":
+        return PartRule("stdin")
+    kind, _, place = trigger.partition(":")
+    if kind != "line":
+        raise DataError("there is no such trigger", trigger, "give stdin, or line:x1,y1,x2,y2")
+    return PartRule(Line.parse(place))

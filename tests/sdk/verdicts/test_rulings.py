@@ -1,0 +1,87 @@
+"""Rules for several cameras: what one of them shows is nothing to another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgead.errors import DataError
+from edgead.frame import Frame, LostFrame
+from edgead.result import Result, Verdict
+from edgead.verdicts import Hysteresis, Rules, Ruling, Rulings, parse_area
+
+
+def frame(source, number):
+    return Frame(np.zeros((8, 8, 3), np.uint8), number, source, 0.0)
+
+
+def result(source, number, verdict, value=0.0):
+    found = np.full((4, 4), value, np.float32)
+    bad = verdict is Verdict.REJECT
+    return Result(float(bad), bad, found, found > 100, value, verdict, (), number, source, 0.0)
+
+
+def test_each_camera_has_its_own_hysteresis(scoring):
+    """Two cameras by turns say what each would say alone, whatever the other shows."""
+    rules, random = Rules(hysteresis=Hysteresis(2, 3)), np.random.default_rng(0)
+    shown = {name: [Verdict.REJECT if bad else Verdict.ACCEPT for bad in random.random(30) < 0.4] for name in "ab"}
+    alone = {}
+    for name, verdicts in shown.items():
+        ruling = Ruling(rules, scoring)
+        outcomes = [ruling.apply(result(name, n, v), frame(name, n)) for n, v in enumerate(verdicts)]
+        alone[name] = [outcome[0].verdict for (outcome,) in outcomes]
+    together = Rulings(rules, scoring)
+    said = {"a": [], "b": []}
+    for number in range(30):
+        for name in "ab":
+            ((found, _),) = together.apply(result(name, number, shown[name][number]), frame(name, number))
+            said[name].append(found.verdict)
+    assert said == alone and alone["a"] != alone["b"]
+    assert together.lost(LostFrame(30, "c", 0.0, "gone")) == []
+    assert together.finish() == together.cut_off() == []
+
+
+def test_other_thresholds_hold_for_all_from_the_next_frame_on(scoring):
+    rules = Rules(roi=(parse_area("0,0 0.5,0 0.5,1 0,1"),))
+    rulings = Rulings(rules, scoring)
+    value = scoring.bands.thresholds.image.value
+
+    def verdict(name, number):
+        ((found, _),) = rulings.apply(result(name, number, Verdict.REJECT, value), frame(name, number))
+        return found.verdict
+
+    assert verdict("a", 0) is Verdict.REJECT
+    image = replace(scoring.bands.thresholds.image, value=value + 1)
+    bands = replace(scoring.bands, thresholds=replace(scoring.bands.thresholds, image=image))
+    rulings.scoring = replace(scoring, bands=bands)
+    assert verdict("a", 1) is not Verdict.REJECT and verdict("b", 0) is not Verdict.REJECT
+
+
+def test_what_no_camera_can_do_is_refused_at_once(scoring):
+    with pytest.raises(DataError, match="probability"):
+        Rulings(Rules(roi=(parse_area("0,0 1,0 1,1 0,1"),)), replace(scoring, kind=None))
+
+
+@pytest.mark.parametrize("make", [Ruling, Rulings])
+def test_another_area_holds_from_the_next_frame_on(scoring, make):
+    ruling, value = make(Rules(), scoring), scoring.bands.thresholds.image.value
+    found = np.zeros((4, 4), np.float32)
+    found[:, 3] = value
+
+    def verdict(number):
+        bad = replace(result("a", number, Verdict.REJECT, value), anomaly_map=found)
+        ((said, _),) = ruling.apply(bad, frame("a", number))
+        return said.verdict
+
+    assert verdict(0) is Verdict.REJECT
+    ruling.look_only_at((parse_area("0,0 0.5,0 0.5,1 0,1"),))
+    assert verdict(1) is Verdict.ACCEPT
+    ruling.look_only_at((parse_area("0.5,0 1,0 1,1 0.5,1"),))
+    assert verdict(2) is Verdict.REJECT
+    ruling.look_only_at(())
+    assert verdict(3) is Verdict.REJECT
+    ruling.scoring = replace(scoring, kind=None)
+    with pytest.raises(DataError, match="probability"):
+        ruling.look_only_at((parse_area("0,0 1,0 1,1 0,1"),))
