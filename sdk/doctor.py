@@ -17,6 +17,7 @@ from edgead.kernels import library
 PACKAGES = {
     "base": ("numpy", "opencv-python-headless", "openvino", "click", "rich", "jsonschema"),
     "train": ("torch", "lightning", "torchmetrics", "onnx", "onnxscript", "onnxruntime", "safetensors"),
+    "web": ("starlette", "uvicorn", "prometheus-client"),
     "tensorrt": ("tensorrt", "pycuda"),
     "tensorrt-rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"),
 }

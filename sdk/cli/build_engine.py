@@ -39,7 +39,7 @@ from edgead.progress import progress_bar
     type=click.Choice(PRECISIONS),
     default="int8",
     show_default=True,
-    help="What the network computes in.",
+    help="What the network computes in; mixed: INT8, and float16 in the fewest layers that meet the budget.",
 )
 @click.option(
     "--calib-data",

@@ -52,6 +52,11 @@ class Sink(ABC):
         """Finish the file; also after an error, and when called twice."""
 
     @property
+    def exhausted(self) -> SinkError | None:
+        """Why nothing more should be given than what is on its way, which is still kept; None where all is well."""
+        return None
+
+    @property
     def where(self) -> str:
         """What messages call the sink; no secrets."""
         return str(self.path)

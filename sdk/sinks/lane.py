@@ -41,6 +41,7 @@ class Lane:
         self._pause, self._told, self._on_error = pause, told, on_error
         self._records: Handover[Record] = Handover(QUEUE)
         self._put = self._taken = self._skipped = 0
+        self._ending = False
 
     def put(self, record: Record) -> None:
         """Hand a record over."""
@@ -66,6 +67,7 @@ class Lane:
                 else:
                     self._taken += 1
                     self._write(record)
+                    self._look_ahead()
             self.sink.close()
         except BaseException as error:  # noqa: BLE001 - it is handed to the thread that iterates, which raises it
             self._on_error(error)
@@ -78,6 +80,12 @@ class Lane:
             self.opened.set()
             if self._skipped:
                 log.warning("%s has skipped %d frames", self.sink.where, self._skipped)
+
+    def _look_ahead(self) -> None:
+        """Tell once that the sink should get no more than what is on its way; it still takes that."""
+        if not self._ending and self.sink.exhausted is not None:
+            self._ending = True
+            self._on_error(self.sink.exhausted)
 
     def _write(self, record: Record) -> None:
         begin = time.perf_counter()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import logging
 import os
@@ -16,8 +18,12 @@ from edgead.frame import Signal
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 1 << 20
+RESERVE_BYTES = 1 << 18
+"""Set aside on the disk for the records that are on their way when it is full."""
 SYNC_SECONDS = 1.0
-_SENT = "sent"
+_SENT, _RESERVE = "sent", "reserve"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: blocks beyond the end of the file, which stays empty
 _BLOCK = 1 << 16
 
 
@@ -28,13 +34,16 @@ class Spool:
     has reached the operating system, so a killed process loses none; it reaches the disk within a second or with
     `sync`. Files that are delivered are removed; `sent` notes how far the oldest is. Memory does not grow with what
     waits. The folder is locked while somebody has it open.
+
+    spent: the disk is full, and what is appended now takes the room that was set aside: no more should come than what
+    is on its way already.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._changed = threading.Condition()
         self._appended = self._taken = self._acknowledged = 0  # records
-        self._ended = False
+        self._ended = self.spent = False
         self._folder = self._file = self._sent = -1
         self._reader: BinaryIO | None = None
         self._last = self._size = 0  # the file that is appended to, and its bytes
@@ -53,6 +62,7 @@ class Spool:
             time.sleep(0.01)
             self.folder.mkdir(parents=True, exist_ok=True)
         self._next_file()
+        _set_aside(self.folder / _RESERVE)
         for parent in list(self.folder.parents)[:2]:  # the names of the folders, too
             sync_folder(parent)
 
@@ -69,11 +79,29 @@ class Spool:
 
     def append(self, record: bytes) -> None:
         """Add one record, which holds no newline. Raises OSError, and then has added nothing."""
-        if self._size >= SEGMENT_BYTES:
+        if self._size >= SEGMENT_BYTES and not self.spent:
             self.sync()
-            os.close(self._file)
-            self._next_file()
+            with contextlib.suppress(OSError):  # then the file grows on
+                self._next_file()
         line = record + b"\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            reserve = self.folder / _RESERVE
+            if error.errno not in _FULL or self.spent or not reserve.exists():
+                raise
+            self.spent = True
+            reserve.rename(self._path(self._last + 1))  # its room is its own, whoever else writes
+            self._next_file(new=False)
+            self._write(line)
+        self._size += len(line)
+        with self._changed:
+            self._appended += 1
+            self._changed.notify_all()
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def _write(self, line: bytes) -> None:
         try:
             written = os.write(self._file, line)
             while written < len(line):  # a disk that fills up takes a part first, and answers with the error next
@@ -81,12 +109,6 @@ class Spool:
         except OSError:
             os.ftruncate(self._file, self._size)
             raise
-        self._size += len(line)
-        with self._changed:
-            self._appended += 1
-            self._changed.notify_all()
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self.sync()
 
     def sync(self) -> None:
         """Bring what was appended to the disk. Raises OSError."""
@@ -141,6 +163,8 @@ class Spool:
             os.close(self._file)
         if self._sent >= 0:
             os.close(self._sent)
+        with contextlib.suppress(OSError):
+            (self.folder / _RESERVE).unlink(missing_ok=True)
         if not self.waiting:
             with contextlib.suppress(OSError):
                 for path in self.folder.iterdir():
@@ -165,10 +189,13 @@ class Spool:
             self._reader = None
             number, offset = number + 1, 0
 
-    def _next_file(self) -> None:
-        path = self._path(self._last + 1)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    def _next_file(self, *, new: bool = True) -> None:
+        path, before = self._path(self._last + 1), self._file
+        make = os.O_CREAT | os.O_EXCL if new else 0
+        self._file = os.open(path, os.O_WRONLY | make | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._last, self._size = self._last + 1, 0
+        if before >= 0:
+            os.close(before)
         os.fsync(self._folder)  # its name, too
 
     def _path(self, number: int) -> Path:
@@ -189,6 +216,17 @@ class Spool:
             pass
         os.close(handle)
         return False
+
+
+def _set_aside(path: Path) -> None:
+    """An empty file with RESERVE_BYTES of the disk behind it; none where there is no such room, which the log says.
+    Raises OSError."""
+    with path.open("wb") as file:
+        libc = ctypes.CDLL(None, use_errno=True)
+        failed = libc.fallocate(file.fileno(), _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(RESERVE_BYTES))
+    if failed:
+        path.unlink()
+        log.warning("%s: no room can be set aside: %s", path.parent, os.strerror(ctypes.get_errno()))
 
 
 def sync_folder(folder: Path) -> None:

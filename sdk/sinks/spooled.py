@@ -37,7 +37,8 @@ class SpooledSink(Sink):
     not delivered.
 
     The sink itself has to open when the run begins, so that a wrong name shows at once. A spool that cannot be
-    written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost.
+    written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost; what
+    was on its way until then finds room that was set aside for it.
     """
 
     def __init__(self, inner: RecordSink, spool: Path | None = None) -> None:
@@ -61,6 +62,12 @@ class SpooledSink(Sink):
     def waiting(self) -> int:
         """Records that the sink does not have yet."""
         return self._spool.waiting + sum(spool.waiting for spool in self._left)
+
+    @property
+    def exhausted(self) -> SinkError | None:
+        if not self._spool.spent:
+            return None
+        return SinkError("the disk is full; what was on its way is kept", self._root, "free space, and start again")
 
     def open(self) -> None:
         """Open the sink, take over what earlier runs have left, and begin to deliver."""

@@ -134,18 +134,34 @@ def test_a_living_run_keeps_its_spool(tmp_path: Path) -> None:
     assert subprocess.run(ask, capture_output=True).stdout == b"True\n"
 
 
-def test_a_full_disk_takes_nothing_half(small_disk: Callable[[str], Path]) -> None:
-    spool = Spool(small_disk("64k") / "spool")
+def test_a_full_disk_takes_what_is_on_its_way_and_nothing_half(small_disk: Callable[[str], Path]) -> None:
+    spool = Spool(small_disk("512k") / "spool")
     spool.create()
     record = json.dumps({"id": "x" * 300}).encode()
+    written = before = 0
+    with pytest.raises(OSError, match="No space left"):
+        for _ in range(10_000):
+            spool.append(record)
+            written += 1
+            before += not spool.spent
+    assert before > 50 and written - before > 500  # in the room that was set aside
+    assert drained(spool) == [record] * written
+    spool.acknowledge()
+    spool.close()
+
+
+def test_without_room_to_set_aside_it_is_said_and_the_disk_is_used(
+    small_disk: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(small_disk("64k") / "spool")
+    spool.create()
+    assert "no room can be set aside" in caplog.text
     written = 0
     with pytest.raises(OSError, match="No space left"):
         for _ in range(1000):
-            spool.append(record)
+            spool.append(b"x" * 300)
             written += 1
-    assert written > 50 and drained(spool) == [record] * written
-    spool.acknowledge()
-    spool.close()
+    assert not spool.spent and drained(spool) == [b"x" * 300] * written
 
 
 def test_memory_does_not_grow_with_what_waits(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_wrong_name_shows_when_the_run_begins(tmp_path: Path) -> None:
 def test_a_spool_that_cannot_be_written_is_an_error_and_costs_one_record(
     small_disk: Callable[[str], Path], tmp_path: Path, make_result: Make
 ) -> None:
-    disk = small_disk("200k")
+    disk = small_disk("512k")
     inner = Memory(tmp_path / "memory", failing=1.0)
     written = 0
     with (
@@ -301,3 +301,40 @@ def test_kill_9_at_random_moments(options: list[str]) -> None:
     figures = json.loads(done.stdout)
     assert figures["kills"] == int(kills) and figures["verdicts"] > 0 and figures["faults"] == []
     assert figures["batch"] == 100 and figures["missing_at_most"] <= (100 if options else 0)
+
+
+def test_on_a_full_disk_everything_that_was_given_is_kept_and_the_run_ends(
+    small_disk: Callable[[str], Path], make_result: Make
+) -> None:
+    """A stream ends at the first word of it; until it has, its verdicts go into the room that was set aside."""
+    path = small_disk("8m") / "results.sqlite"
+    errors: list[BaseException] = []
+    writer = SinkWriter([open_sink(path)], Histogram(), errors.append)
+    writer.start()
+    given = 0
+    for number in range(20_000):
+        if number == 50:
+            with (
+                pytest.raises(OSError, match="No space left"),
+                (path.parent / "ballast").open("wb", buffering=0) as file,
+            ):
+                while file.write(bytes(1 << 12)):
+                    pass
+        writer.put(make_result(number))
+        given += 1
+        if errors:
+            break
+    for number in range(given, given + 20):  # what a stream had on its way
+        writer.put(make_result(number))
+    writer.finish()
+    assert len(errors) == 1 and "the disk is full; what was on its way is kept" in str(errors[0])
+    (path.parent / "ballast").unlink()
+    again: list[BaseException] = []
+    other = SinkWriter([open_sink(path)], Histogram(), again.append)
+    other.start()
+    wait_for(lambda: other.spooled == 0)
+    other.finish()
+    assert not again and audit(path).broken is None
+    with closing(sqlite3.connect(path)) as database:
+        found = [row[0] for row in database.execute("SELECT frame_id FROM results ORDER BY id")]
+    assert found == list(range(given + 20))
