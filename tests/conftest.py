@@ -31,9 +31,11 @@ SMALL = {
 }
 """Options that make each family small enough for a test; a new family adds a line."""
 
-# Machines that test are shared, and a moment of somebody else's work is no failure.
-settings.register_profile("edgead", deadline=None)
-settings.load_profile("edgead")
+# Machines that test are shared, and a moment of somebody else's work is no failure. `HYPOTHESIS_PROFILE=thorough` looks
+# longer.
+settings.register_profile("edgead", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "edgead"))
 
 # A test run started in the background inherits a Ctrl-C that is ignored, and would pass that on to what it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
