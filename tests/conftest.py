@@ -33,7 +33,7 @@ SMALL = {
 
 # Machines that test are shared, and a moment of somebody else's work is no failure. `HYPOTHESIS_PROFILE=thorough` looks
 # longer.
-settings.register_profile("edgead", deadline=None, max_examples=50)
+settings.register_profile("edgead", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "edgead"))
 
