@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +15,8 @@ from edgead.calibration.images import assign_roles
 from edgead.data.layout import Dataset, Sample
 from edgead.engines import cache, openvino, tensorrt
 from edgead.engines.base import Engine
-from edgead.engines.cache import EngineKey
 from edgead.engines.choice import choose as choose_engine
 from edgead.engines.targets import candidates, choose
-from edgead.engines.tensorrt import TensorRtEngine
 from edgead.errors import EngineError
 from edgead.export.graphs import make_graph
 from edgead.export.options import BuildOptions
@@ -26,7 +24,7 @@ from edgead.export.tensorrt import Plan, PlanOptions, build_plan, check_options,
 from edgead.export.verification.comparison import Comparison
 from edgead.export.verification.gate import check_gate
 from edgead.export.verification.verifier import Verifier
-from edgead.loading import engine_key
+from edgead.loading import as_engine, engine_key
 from edgead.progress import Progress, silent
 
 
@@ -117,9 +115,9 @@ def build_engine(
 
     def run(graph: bytes, told: Progress, plan: Plan | None = None) -> Engine:
         if not runs_here:
-            return _engine(openvino.compile_graph(graph), "openvino", bundle, graph, {})
+            return as_engine(openvino.compile_graph(graph), "openvino", bundle, graph, {})
         plan = plan or _compile(graph, target, options, told)[0]
-        return _engine(plan.data, target, bundle, graph, options.plan.changes)
+        return as_engine(plan.data, target, bundle, graph, options.plan.changes)
 
     graph, members = make_graph(bundle, roles, options, verifier, progress, run=run)
     plan, convolutions = _compile(graph, target, options, progress)
@@ -136,11 +134,11 @@ def build_engine(
     # The engine takes its place after the bundle: an entry in the cache means that the build was whole.
     keeping: AbstractContextManager[Path | None] = nullcontext()
     if runs_here:
-        keeping = cache.storing(_key(add(bundle), target, options.precision, options.plan.changes), plan.data)
+        keeping = cache.storing(engine_key(add(bundle), target, options.precision, options.plan.changes), plan.data)
     with keeping as entry:
         built = change_bundle(path, bundle, add)
         if runs_here and target != "openvino":
-            choose_engine(_key(built, target, options.precision, {}), options.plan.changes)
+            choose_engine(engine_key(built, target, options.precision, {}), options.plan.changes)
     return BuildReport(
         built,
         target,
@@ -167,7 +165,7 @@ def _pace(bundle: Bundle, engine: Engine, target: str, precision: str) -> float 
         reference = openvino.compile_graph(bundle.graph("fp32"))
     if reference is None:
         return None
-    with _engine(reference, target, bundle, bundle.graph("fp32"), key.options) as fp32:
+    with as_engine(reference, target, bundle, bundle.graph("fp32"), key.options) as fp32:
         return relative_time(engine, fp32, (bundle.manifest.height, bundle.manifest.width))
 
 
@@ -182,13 +180,6 @@ def _plan_options(options: PlanOptions, bundle: Bundle, target: str) -> PlanOpti
     if options.changes:
         check_options(target, options)
     return options
-
-
-def _key(bundle: Bundle, target: str, precision: str, changes: Mapping[str, str]) -> EngineKey:
-    """The cache key of an engine built here with these options."""
-    if target == "openvino":
-        return engine_key(bundle, target, precision)
-    return tensorrt.engine_key(bundle.graph(precision), precision, (1, bundle.manifest.max_batch), target, changes)
 
 
 def choose_target(target: str) -> str:
@@ -215,10 +206,3 @@ def _compile(
     plan = build_plan(graph, target, options.plan, timings=timings, progress=progress)
     report = convolution_report(plan.layers)
     return plan, (report.int8, report.total, report.others)
-
-
-def _engine(engine: bytes, target: str, bundle: Bundle, graph: bytes, changes: Mapping[str, str]) -> Engine:
-    batch = bundle.manifest.max_batch
-    if target == "openvino":
-        return openvino.OpenVinoEngine(engine, max_batch=batch)
-    return TensorRtEngine(engine, target, max_batch=batch, graph=graph, options=changes)

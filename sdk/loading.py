@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgead.bundle import Bundle, read_bundle
@@ -51,14 +51,15 @@ def load(
     return Detector(bundle, engine, precision, maps=maps, overlay=overlay)
 
 
-def engine_key(bundle: Bundle, target: str, precision: str) -> EngineKey:
-    """The cache key of the engine that this machine would run."""
+def engine_key(bundle: Bundle, target: str, precision: str, options: Mapping[str, str] | None = None) -> EngineKey:
+    """The cache key of the engine that this machine would run, or of the one that was built for it with `options`, as
+    `edgead.engines.tensorrt.engine_key` has them; OpenVINO has none."""
     graph = bundle.graph(precision)
     batches = (1, bundle.manifest.max_batch)
     if target == "openvino":
         digest = hashlib.sha256(graph).hexdigest()
         return EngineKey(digest, precision, *batches, target, openvino.runtime_version(), openvino.device_name())
-    return tensorrt.engine_key(graph, precision, batches, target)
+    return tensorrt.engine_key(graph, precision, batches, target, options)
 
 
 def open_engine(
@@ -76,10 +77,15 @@ def open_engine(
     if engine is None:
         engine = _built(bundle, key, build, where, progress)
         _keep(key, engine)
+    return as_engine(engine, target, bundle, bundle.graph(precision), key.options)
+
+
+def as_engine(engine: bytes, target: str, bundle: Bundle, graph: bytes, options: Mapping[str, str]) -> Engine:
+    """A serialised engine of a bundle, to be entered. graph: what it was built of, with `options` of TensorRT."""
+    batch = bundle.manifest.max_batch
     if target == "openvino":
-        return openvino.OpenVinoEngine(engine, max_batch=bundle.manifest.max_batch)
-    graph, batch = bundle.graph(precision), bundle.manifest.max_batch
-    return tensorrt.TensorRtEngine(engine, target, max_batch=batch, graph=graph, options=key.options)
+        return openvino.OpenVinoEngine(engine, max_batch=batch)
+    return tensorrt.TensorRtEngine(engine, target, max_batch=batch, graph=graph, options=options)
 
 
 def _built(bundle: Bundle, key: EngineKey, build: bool | Build, where: str, progress: Progress) -> bytes:

@@ -311,7 +311,7 @@ def test_what_is_kept_and_run_is_the_engine_built_last(trt, stand_in, bundle, pa
         return openvino.OpenVinoEngine(openvino.compile_graph(graph), max_batch=bundle.manifest.max_batch)
 
     monkeypatch.setattr(module, "build_plan", compiled)
-    monkeypatch.setattr(module, "_engine", engine)
+    monkeypatch.setattr(module, "as_engine", engine)
     monkeypatch.setattr(module, "candidates", lambda: [Candidate("tensorrt", None)])
     paths = []
     for plan in (PlanOptions(), PlanOptions(dla=1, opt_batch=2), PlanOptions()):
