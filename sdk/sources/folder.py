@@ -13,11 +13,23 @@ from edgead.sources import IMAGES
 from edgead.sources.base import Source
 
 
-class ImageFiles(Source):
-    """Each image once, sorted by path; an image that cannot be read is a LostFrame.
+class ImageSource(Source):
+    """A source whose frames are files. A frame's `source` is the path of its image, so that a record names the file
+    that it judges."""
 
-    A frame's `source` is the path of its image, so that a record names the file that it judges.
-    """
+    def _read(self, path: Path) -> Reading:
+        """The image of a file, or the news that it cannot be read."""
+        from edgead.data.images import read_image
+
+        try:
+            image = read_image(path)
+        except DataError as error:
+            return self._lost(error.what, source=str(path))
+        return self._frame(np.ascontiguousarray(image[..., ::-1]), source=str(path))
+
+
+class ImageFiles(ImageSource):
+    """Each image once, sorted by path; an image that cannot be read is a LostFrame."""
 
     def __init__(self, spec: str | Path) -> None:
         super().__init__(str(spec))
@@ -34,18 +46,11 @@ class ImageFiles(Source):
 
     def read(self, timeout: float) -> Reading:
         """The next image; `timeout` is not needed, as a disk always answers."""
-        from edgead.data.images import read_image
-
         if self._paths is None:
             raise self._not_open()
         if self._next_id >= len(self._paths):
             return Signal.END
-        path = self._paths[self._next_id]
-        try:
-            image = read_image(path)
-        except DataError as error:
-            return self._lost(error.what, source=str(path))
-        return self._frame(np.ascontiguousarray(image[..., ::-1]), source=str(path))
+        return self._read(self._paths[self._next_id])
 
     def close(self) -> None:
         """Forget the list."""
@@ -61,4 +66,9 @@ class ImageFiles(Source):
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file()
+    return has_image_name(path) and path.is_file()
+
+
+def has_image_name(path: Path) -> bool:
+    """Whether a file is called as an image is, and is not hidden."""
+    return path.suffix.lower() in IMAGES and not path.name.startswith(".")

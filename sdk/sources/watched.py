@@ -7,12 +7,9 @@ import time
 from collections import deque
 from pathlib import Path
 
-import numpy as np
-
-from edgead.errors import DataError, SourceError
+from edgead.errors import SourceError
 from edgead.frame import Reading, Signal
-from edgead.sources import IMAGES
-from edgead.sources.base import Source
+from edgead.sources.folder import ImageSource, has_image_name
 
 POLL_SECONDS = 0.05
 QUIET_SECONDS = 0.2  # a file that has not grown for so long is whole; one that is renamed into place always is
@@ -20,7 +17,7 @@ QUIET_SECONDS = 0.2  # a file that has not grown for so long is whole; one that 
 _State = tuple[int, int, int]  # inode, size, mtime in nanoseconds
 
 
-class WatchedFolder(Source):
+class WatchedFolder(ImageSource):
     """Images that arrive in a folder, in the order of their arrival, each once, without end.
 
     Those that are there at the start are not judged. A new file is taken when its size and time have stood still for
@@ -28,8 +25,7 @@ class WatchedFolder(Source):
     file that cannot be read is a LostFrame with its path. Looking at the folder again and again, and not inotify, also
     sees what other computers write to a network share.
 
-    A frame's `source` is the path of its image. Images wait in their folder: nothing is dropped, and under `latest`
-    too each is judged.
+    Images wait in their folder: nothing is dropped, and under `latest` too each is judged.
     """
 
     def __init__(self, spec: str) -> None:
@@ -48,8 +44,6 @@ class WatchedFolder(Source):
 
     def read(self, timeout: float) -> Reading:
         """The next new image, or TIMEOUT when none was complete within `timeout` seconds."""
-        from edgead.data.images import read_image
-
         until = time.monotonic() + timeout
         while not self._ready:
             self._notice()
@@ -58,12 +52,7 @@ class WatchedFolder(Source):
                 return Signal.TIMEOUT
             if not self._ready:
                 time.sleep(min(POLL_SECONDS, left))
-        path = self._ready.popleft()
-        try:
-            image = read_image(path)
-        except DataError as error:
-            return self._lost(error.what, source=str(path))
-        return self._frame(np.ascontiguousarray(image[..., ::-1]), source=str(path))
+        return self._read(self._ready.popleft())
 
     def close(self) -> None:
         """Forget the folder."""
@@ -98,7 +87,7 @@ class WatchedFolder(Source):
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or Path(entry.name).suffix.lower() not in IMAGES:
+                    if not has_image_name(Path(entry.name)):
                         continue
                     try:
                         status = entry.stat()
