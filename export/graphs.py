@@ -99,7 +99,7 @@ class _Quantising:
             pick = cheapest(trials, "calibration") if self._mixed else best(trials, options.budget, "calibration")
             method = pick.method
         else:
-            self._quantised(method, self._progress)
+            self._ranges(method, self._progress)
         quantiser = self._quantisers[method]
         floats = floats_by_rule(quantiser, options)
         rows = described(self._source, quantiser.roundings)
@@ -118,9 +118,13 @@ class _Quantising:
         text = json.dumps(record, indent=1, sort_keys=True).encode()
         return graph, {GRAPH[options.precision]: graph, RECORDS[options.precision]: text}
 
+    def _ranges(self, method: str, told: Progress) -> Quantiser:
+        """Find the ranges by a method, which takes long, and keep them."""
+        self._quantisers[method] = Quantiser(self._source, self._images, method=method, progress=told)
+        return self._quantisers[method]
+
     def _quantised(self, method: str, told: Progress) -> bytes:
-        quantiser = Quantiser(self._source, self._images, method=method, progress=told)
-        self._quantisers[method] = quantiser
+        quantiser = self._ranges(method, told)
         return self._graph(quantiser, floats_by_rule(quantiser, self._options))
 
     def _graph(self, quantiser: Quantiser, floats: Mapping[str, str] | frozenset[str]) -> bytes:

@@ -65,7 +65,9 @@ class Verifier:
         self.held = hold_out(roles, manifest, progress)
         self._bundle, self._progress = bundle, progress
         self._method = threshold or usual_threshold(manifest)
-        self._normal = load_images(roles.validation, manifest.height, manifest.width, progress)
+        # Where the test has no good images, those of validation are held out already.
+        shared = self.held.names[self.held.good] == tuple(sample.name for sample in roles.validation)
+        self._normal = None if shared else load_images(roles.validation, manifest.height, manifest.width, progress)
         self._defects = load_images(labelled, manifest.height, manifest.width, progress)
 
     @cached_property
@@ -86,10 +88,11 @@ class Verifier:
         def run(images: NDArray[np.uint8]) -> Answers:
             return run_all(engine.infer, images, batch, progress, f"running {engine.name}")
 
-        normal = run(self._normal)
+        answers = run(self.held.images)
+        normal = answers[self.held.good] if self._normal is None else run(self._normal)
         bad = run(self._defects).scores if len(self._defects) else None
         thresholds = thresholds_of(normal, self._method, bad)
-        measured = measure(self.held, run(self.held.images), thresholds)
+        measured = measure(self.held, answers, thresholds)
         comparison = compare(self.held, self.reference, measured, target=engine.name, emulated=emulated)
         return Verified(comparison, measured, score_range(normal, thresholds))
 
