@@ -11,7 +11,16 @@ from edgead.atomic import write_atomic
 from edgead.bench import Wanted, bench
 from edgead.bench.picture import draw
 from edgead.bench.table import lines
-from edgead.cli.options import PATH, PRECISIONS, TARGETS, as_text, check_writable, json_option, print_json
+from edgead.cli.options import (
+    PATH,
+    PRECISIONS,
+    TARGETS,
+    as_text,
+    check_writable,
+    json_option,
+    no_build_option,
+    print_json,
+)
 from edgead.cli.rebuilding import build
 from edgead.progress import progress_bar
 
@@ -47,12 +56,7 @@ from edgead.progress import progress_bar
 @click.option("--no-pipeline", is_flag=True, help="Measure the engines alone.")
 @click.option("-o", "--output", type=PATH, help="A file for the figures, as JSON.")
 @click.option("--plot", type=PATH, help="A file for a drawing of latency and throughput, as SVG.")
-@click.option(
-    "--no-build",
-    is_flag=True,
-    help="Where an engine was not built for this device, its driver and runtime, end with an error instead of "
-    "building it first.",
-)
+@no_build_option
 @json_option
 def bench_command(
     bundles: tuple[Path, ...],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,22 +15,13 @@ from edgead.calibration.calibration_set import RECORDS
 from edgead.cli.comparison_lines import comparison_lines
 from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
 from edgead.cli.planning import plan_options
-from edgead.cli.quantising import (
-    budget_options,
-    keep_float_option,
-    keep_int8_option,
-    layer_error_option,
-    method_option,
-    select_option,
-    size_option,
-)
+from edgead.cli.quantising import quantising_options
 from edgead.cli.run_data import defects
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildReport, build_engine
 from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
-from edgead.export.verification.gate import Budget
 from edgead.progress import progress_bar
 
 
@@ -48,13 +41,7 @@ from edgead.progress import progress_bar
     help="Images to calibrate and verify with: the training's data folder, or a folder of good images.",
 )
 @target_option
-@budget_options
-@method_option
-@layer_error_option
-@keep_float_option
-@keep_int8_option
-@select_option
-@size_option
+@quantising_options
 @click.option(
     "--threshold",
     type=click.Choice(("tail", "quantile", "probability")),
@@ -73,18 +60,12 @@ def build_engine_command(
     precision: str,
     calib_data: Path,
     target: str,
-    method: str,
-    max_layer_error: float,
-    keep_float: tuple[str, ...],
-    keep_int8: tuple[str, ...],
-    select: str,
-    calib_size: int,
+    quantising: Mapping[str, Any],
     threshold: str | None,
     plan: PlanOptions,
     output: Path | None,
     labelled: Path | None,
     as_json: bool,
-    **budget: float,
 ) -> None:
     """Build an engine, compare it with the fp32 graph on held-out images, and keep it only where it stayed right.
 
@@ -95,15 +76,9 @@ def build_engine_command(
     options = BuildOptions(
         precision=precision,
         target=target,
-        method=method,
-        select=select,
-        calibration_size=calib_size,
-        max_layer_error=max_layer_error,
-        keep_float=keep_float,
-        keep_int8=keep_int8,
         threshold="f1" if labelled else threshold or "",
-        budget=Budget(**budget),
         plan=plan,
+        **quantising,
     )
     with progress_bar() as progress:
         report = build_engine(bundle, read_dataset(calib_data), options, labelled=defects(labelled), progress=progress)

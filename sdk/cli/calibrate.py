@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,21 +14,13 @@ from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
 from edgead.cli.comparison_lines import comparison_lines
 from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
-from edgead.cli.quantising import (
-    budget_options,
-    keep_float_option,
-    keep_int8_option,
-    layer_error_option,
-    method_option,
-    select_option,
-    size_option,
-)
+from edgead.cli.quantising import quantising_options
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.export.graphs import make_graph
 from edgead.export.options import BuildOptions
-from edgead.export.verification.gate import Budget, check_gate
+from edgead.export.verification.gate import check_gate
 from edgead.export.verification.verifier import Verifier
 from edgead.progress import progress_bar
 
@@ -35,28 +29,16 @@ from edgead.progress import progress_bar
 @bundle_argument
 @click.option("--data", type=PATH, required=True, help="The training's data folder, or a folder of good images.")
 @click.option("-o", "--output", type=PATH, help="Write another bundle instead of changing this one.")
-@method_option
-@layer_error_option
-@keep_float_option
-@keep_int8_option
-@select_option
-@size_option
+@quantising_options
 @click.option("--like", type=PATH, help="A calibrated bundle whose calibration images to take again, found by digest.")
-@budget_options
 @json_option
 def calibrate_command(
     bundle: Path,
     data: Path,
     output: Path | None,
-    method: str,
-    max_layer_error: float,
-    keep_float: tuple[str, ...],
-    keep_int8: tuple[str, ...],
-    select: str,
-    calib_size: int,
+    quantising: Mapping[str, Any],
     like: Path | None,
     as_json: bool,
-    **budget: float,
 ) -> None:
     """Add an INT8 graph to a bundle, with its own thresholds, checked against fp32.
 
@@ -65,16 +47,7 @@ def calibrate_command(
     target = output or bundle
     check_writable(target)
     read = read_bundle(bundle)
-    options = BuildOptions(
-        precision="int8",
-        method=method,
-        select=select,
-        calibration_size=calib_size,
-        max_layer_error=max_layer_error,
-        keep_float=keep_float,
-        keep_int8=keep_int8,
-        budget=Budget(**budget),
-    )
+    options = BuildOptions(precision="int8", **quantising)
     record = read_record(read_bundle(like)) if like else None
     roles = assign_roles(read_dataset(data), read.manifest)
     with progress_bar() as progress:

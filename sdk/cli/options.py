@@ -27,6 +27,12 @@ target_option = click.option(
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), help="By default the one last built and verified."
 )
+no_build_option = click.option(
+    "--no-build",
+    is_flag=True,
+    help="Where an engine was not built for this device, its driver and runtime, end with an error instead of "
+    "building it first.",
+)
 score_option = click.option(
     "--score",
     type=click.Choice(("max", "mean")),

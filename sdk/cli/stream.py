@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from edgead.cli.options import PATH, bundle_argument, json_option, precision_option, print_json, target_option
+from edgead.cli.options import (
+    PATH,
+    bundle_argument,
+    json_option,
+    no_build_option,
+    precision_option,
+    print_json,
+    target_option,
+)
 from edgead.cli.rebuilding import build
 from edgead.cli.rules_option import looks_with, rules_options, ruling_of
 from edgead.cli.service_option import asked_to_reload, logging_to, reload_bundle, service_options, stop_on_signals
@@ -72,12 +80,7 @@ log_line = logging.getLogger(__name__)
 @service_options
 @target_option
 @precision_option
-@click.option(
-    "--no-build",
-    is_flag=True,
-    help="Where the engine was not built for this device, its driver and runtime, end with an error instead of "
-    "building it first.",
-)
+@no_build_option
 @json_option
 @click.option("--quiet", is_flag=True, help="No live line, no lost frames, no summary on the terminal.")
 def stream_command(

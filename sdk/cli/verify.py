@@ -9,7 +9,7 @@ import click
 
 from edgead.bundle import read_bundle
 from edgead.cli.comparison_lines import comparison_lines
-from edgead.cli.options import PATH, PRECISIONS, TARGETS, check_writable, json_option, print_json
+from edgead.cli.options import PATH, PRECISIONS, TARGETS, check_writable, json_option, no_build_option, print_json
 from edgead.cli.quantising import budget_options
 from edgead.cli.rebuilding import build
 from edgead.data.layout import read_dataset
@@ -49,12 +49,7 @@ RUNTIMES = click.Choice((*TARGETS, REFERENCE))
     help="What the reference computes in.",
 )
 @click.option("--report", type=PATH, help="Also write an HTML report to this file, with pictures.")
-@click.option(
-    "--no-build",
-    is_flag=True,
-    help="Where an engine was not built for this device, its driver and runtime, end with an error instead of "
-    "building it first.",
-)
+@no_build_option
 @budget_options
 @json_option
 def verify_command(
