@@ -81,9 +81,18 @@ def ruling_of(rules: Rules, detector: Detector, *, several: bool, changing: bool
     return Rulings(rules, scoring) if several else Ruling(rules, scoring)
 
 
-def looks_with(ruling: Ruling | Rulings) -> Callable[[Polygon | None], None]:
-    """What carries out an area that was drawn on the dashboard."""
-    return lambda area: ruling.look_only_at(() if area is None else (area,))
+def drawn_area(
+    ruling: Ruling | Rulings | None,
+) -> tuple[Polygon | None, Callable[[Polygon | None], None] | None]:
+    """The area that the dashboard shows, and what carries out a change of it. It draws one polygon: what it cannot show
+    it does not change."""
+    if ruling is None:
+        return None, None
+    roi = ruling.rules.roi
+    area = roi[0] if len(roi) == 1 and isinstance(roi[0], Polygon) else None
+    if not ruling.scoring.kind or (roi and area is None):
+        return area, None
+    return area, lambda drawn: ruling.look_only_at(() if drawn is None else (drawn,))
 
 
 def _parts(trigger: str) -> PartRule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from edgead.cli.options import (
     target_option,
 )
 from edgead.cli.rebuilding import build
-from edgead.cli.rules_option import looks_with, rules_options, ruling_of
+from edgead.cli.rules_option import drawn_area, rules_options, ruling_of
 from edgead.cli.service_option import asked_to_reload, logging_to, reload_bundle, service_options, stop_on_signals
 from edgead.cli.terminal import Terminal
 from edgead.cli.web_option import open_dashboard, web_options
@@ -31,7 +32,7 @@ from edgead.sources import Source, open_source
 from edgead.sources.several import Several
 from edgead.sources.stall import STALL_SECONDS
 from edgead.streaming import Policy, Stream
-from edgead.verdicts import Polygon, Rules, Scoring
+from edgead.verdicts import Rules, Scoring
 
 log_line = logging.getLogger(__name__)
 
@@ -113,13 +114,7 @@ def stream_command(
         raise click.UsageError("--video shows one camera: give --camera once, or leave --video out")
     if len({Path(path).resolve() for path in [*saves, *map(str, videos)]}) < len(saves) + len(videos):
         raise click.UsageError("--save and --video name the same file twice")
-    sources = [open_source(camera, stall=stall, wait=wait) for camera in cameras]
-    if len(sources) > 1 and rules.parts and rules.parts.trigger == "stdin":
-        raise click.UsageError("a line on standard input says nothing of which camera it is for: give one --camera")
-    if len(sources) > 1 and (rules.hysteresis or rules.parts) and not all(each.live for each in sources):
-        raise click.UsageError(
-            "--hysteresis and --trigger follow cameras; several folders or videos have no such order"
-        )
+    sources = _open_sources(cameras, stall, wait, rules)
     source = sources[0] if len(sources) == 1 else Several(sources)
     with progress_bar() as progress:
         wanted = load(
@@ -142,7 +137,7 @@ def stream_command(
         sinks = [open_sink(path) for path in saves] + [_video(path, source, detector) for path in videos]
         names = [each.name for each in sources]
         files = [Path(path) for path in [*saves, *map(str, videos)] if "://" not in path]
-        areas = [area for area in rules.roi if isinstance(area, Polygon)]
+        roi, on_roi = drawn_area(ruling)
         dashboard = open_dashboard(
             web,
             web_token_file,
@@ -152,9 +147,8 @@ def stream_command(
             cameras=names,
             files=files,
             on_limits=rescore,
-            # The page draws one polygon: what it cannot show it does not change.
-            on_roi=looks_with(ruling) if ruling and ruling.scoring.kind and len(rules.roi) == len(areas) <= 1 else None,
-            roi=areas[0] if len(rules.roi) == 1 and areas else None,
+            on_roi=on_roi,
+            roi=roi,
         )
         sinks += [dashboard] if dashboard else []
         show = Terminal(quiet)
@@ -193,6 +187,18 @@ def stream_command(
                 print_json(run.summary.to_json())
             elif not quiet:
                 click.echo("\n".join(run.summary.lines()), err=True)
+
+
+def _open_sources(cameras: Sequence[str], stall: float, wait: bool, rules: Rules) -> list[Source]:
+    """The cameras. Raises UsageError for rules that several of them cannot follow."""
+    sources = [open_source(camera, stall=stall, wait=wait) for camera in cameras]
+    if len(sources) > 1 and rules.parts and rules.parts.trigger == "stdin":
+        raise click.UsageError("a line on standard input says nothing of which camera it is for: give one --camera")
+    if len(sources) > 1 and (rules.hysteresis or rules.parts) and not all(each.live for each in sources):
+        raise click.UsageError(
+            "--hysteresis and --trigger follow cameras; several folders or videos have no such order"
+        )
+    return sources
 
 
 def _video(path: Path, source: Source, detector: Detector) -> Sink:
