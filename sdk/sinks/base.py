@@ -21,10 +21,12 @@ class Sink(ABC):
 
     run: 16 hexadecimal digits that are this run's alone; a stream gives all its sinks the same. may_skip: a picture of
     the line rather than a record of it, which may leave frames out where waiting would hold up the line. behind: more
-    than half of the sink's queue is full, so it should leave out what it can.
+    than half of the sink's queue is full, so it should leave out what it can. prompt: it moves something, and gets a
+    verdict before any other sink does.
     """
 
     may_skip = False
+    prompt = False
     behind = False
 
     def __init__(self, path: str | Path) -> None:

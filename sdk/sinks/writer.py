@@ -31,9 +31,11 @@ class SinkWriter:
         run = secrets.token_hex(8)
         for sink in sinks:
             sink.run = run
-        others = [sink for sink in sinks if not isinstance(sink, SpooledSink)]  # last, as they may make `put` wait
-        self._lanes = [
-            Lane(sink, pause=PAUSE_SECONDS, told=self._took, on_error=on_error) for sink in (*self._spooled, *others)
+        prompt = [sink for sink in sinks if sink.prompt]
+        others = [sink for sink in sinks if not sink.prompt and not isinstance(sink, SpooledSink)]
+        self._lanes = [  # those last that may make `put` wait
+            Lane(sink, pause=PAUSE_SECONDS, told=self._took, on_error=on_error)
+            for sink in (*prompt, *self._spooled, *others)
         ]
 
     @property
