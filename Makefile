@@ -21,7 +21,7 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES) constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(SOURCES) constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[train,web,tensorrt-rtx,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[train,web,mqtt,gpio,tensorrt-rtx,dev]"
 	touch $@ $(VENV)/.installed
 
 lint: $(VENV)/.installed-dev

@@ -20,6 +20,7 @@ from edgead.verdicts import (
     Ruling,
     Rulings,
     Scoring,
+    TriggerAddress,
     parse_area,
 )
 
@@ -38,9 +39,10 @@ _OPTIONS = (
     click.option("--hysteresis", metavar="K/N", help="Reject once K of the last N frames are rejected."),
     click.option(
         "--trigger",
-        metavar="stdin|line:x1,y1,x2,y2",
+        metavar="stdin|line:x1,y1,x2,y2|URL",
         help="One verdict for each part: a line `part` or `part NAME` on standard input begins one, or something that "
-        "crosses a line from the left to the right of who walks along it, in shares of the frame.",
+        "crosses a line from the left to the right of who walks along it, in shares of the frame, or a message to an "
+        "mqtt:// topic, or an edge of a gpio:// line.",
     ),
 )
 
@@ -98,7 +100,9 @@ def drawn_area(
 def _parts(trigger: str) -> PartRule:
     if trigger == "stdin":
         return PartRule("stdin")
+    if "://" in trigger:
+        return PartRule(TriggerAddress(trigger))
     kind, _, place = trigger.partition(":")
     if kind != "line":
-        raise DataError("there is no such trigger", trigger, "give stdin, or line:x1,y1,x2,y2")
+        raise DataError("there is no such trigger", trigger, "give stdin, line:x1,y1,x2,y2, or mqtt://host/topic")
     return PartRule(Line.parse(place))

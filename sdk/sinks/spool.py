@@ -27,6 +27,13 @@ _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: blocks beyond the end of the file, which 
 _BLOCK = 1 << 16
 
 
+def spool_folder() -> Path:
+    """Where spools of sinks without a file are: `$EDGEAD_SPOOL`, or `edgead/spool` in the folder for states (XDG)."""
+    named = os.environ.get("EDGEAD_SPOOL")
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(named) if named else state / "edgead" / "spool"
+
+
 class Spool:
     """The records of one run, in order: lines in the files 1.jsonl, 2.jsonl, ... of a folder of its own.
 

@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import json
 import logging
-import os
 import re
 import socket
 import ssl
@@ -20,7 +19,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from edgead import __version__
 from edgead.errors import SinkError
-from edgead.sinks.records import RecordSink, canonical, moment
+from edgead.sinks.dead_letters import DeadLetters
+from edgead.sinks.records import RecordSink
+from edgead.sinks.spool import spool_folder
 from edgead.sources.address import redact
 
 log = logging.getLogger(__name__)
@@ -29,13 +30,6 @@ TIMEOUT_SECONDS = 5.0
 _WHOLE = 3  # times the timeout: how long one record may take altogether
 _ANSWER = 1 << 16  # bytes of an answer that are read to use its connection again
 _TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-
-
-def spool_folder() -> Path:
-    """Where spools of sinks without a file are: `$EDGEAD_SPOOL`, or `edgead/spool` in the folder for states (XDG)."""
-    named = os.environ.get("EDGEAD_SPOOL")
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return Path(named) if named else state / "edgead" / "spool"
 
 
 class WebhookSink(RecordSink):
@@ -72,7 +66,7 @@ class WebhookSink(RecordSink):
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
         self._connection: http.client.HTTPConnection | None = None
-        self._refused = 0
+        self._refused = DeadLetters(self.path)
 
     @property
     def where(self) -> str:
@@ -110,9 +104,9 @@ class WebhookSink(RecordSink):
     def close(self) -> None:
         """Close the connection."""
         self._hang_up()
-        if self._refused:
-            log.warning("%s refused %d records, they are in %s", self.where, self._refused, self._dead_letters)
-            self._refused = 0
+        if self._refused.count:
+            log.warning("%s refused %d records, they are in %s", self.where, self._refused.count, self._refused.path)
+            self._refused.count = 0
 
     def _post(self, record: bytes, headers: dict[str, str]) -> tuple[int, str]:
         if self._connection is None:
@@ -145,24 +139,11 @@ class WebhookSink(RecordSink):
             self._connection.close()
             self._connection = None
 
-    @property
-    def _dead_letters(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.refused.jsonl")
-
     def _refuse(self, record: bytes, status: int, reason: str) -> None:
         """Set a record aside that the server will never take."""
-        line = {"at": moment(time.time()), "status": status, "reason": reason, "record": json.loads(record)}
-        try:
-            self._dead_letters.parent.mkdir(parents=True, exist_ok=True)
-            with self._dead_letters.open("ab") as file:
-                file.write(canonical(line) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise SinkError(f"cannot set a refused record aside: {error.strerror}", self._dead_letters) from error
-        self._refused += 1
-        if self._refused == 1:
-            log.warning("%s refuses a record: %d %s; it is in %s", self.where, status, reason, self._dead_letters)
+        self._refused.add(record, status=status, reason=reason)
+        if self._refused.count == 1:
+            log.warning("%s refuses a record: %d %s; it is in %s", self.where, status, reason, self._refused.path)
 
     def _away(self, error: Exception) -> SinkError:
         told = redact(str(error)) or type(error).__name__

@@ -11,6 +11,7 @@ from edgead.verdicts.areas import MaskFile, Polygon, parse_area
 from edgead.verdicts.foreground import ForegroundTrigger, Line
 from edgead.verdicts.hysteresis import Hysteresis
 from edgead.verdicts.lines import LineTrigger
+from edgead.verdicts.opened import TriggerAddress
 from edgead.verdicts.parts import PartFault, PartRule
 from edgead.verdicts.rules import Rules
 from edgead.verdicts.ruling import Ruling
@@ -37,5 +38,6 @@ __all__ = [
     "Rulings",
     "Scoring",
     "Trigger",
+    "TriggerAddress",
     "parse_area",
 ]

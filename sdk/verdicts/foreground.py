@@ -118,6 +118,9 @@ class ForegroundTrigger:
         self._model[~found] += ADAPT * (gray - self._model)[~found]
         return self._follow(centroids(found))
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _learn(self, gray: Gray) -> None:
         self._model = None
         if self.background is not None:

@@ -67,3 +67,7 @@ class LineTrigger:
             return self._lines.feed(content)
         self._descriptor = None
         return self._lines.feed(b"\n")  # a last line may come without its end
+
+    def close(self) -> None:
+        """Read no more. The descriptor stays open: it belongs to whoever gave it."""
+        self._descriptor = None

@@ -10,6 +10,7 @@ from edgead.errors import DataError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Part, Result, Verdict
 from edgead.verdicts.foreground import Line
+from edgead.verdicts.opened import TriggerAddress
 
 WORST_FIRST = (Verdict.REJECT, Verdict.WARN, Verdict.ACCEPT)
 
@@ -18,13 +19,13 @@ WORST_FIRST = (Verdict.REJECT, Verdict.WARN, Verdict.ACCEPT)
 class PartRule:
     """How frames make a part.
 
-    trigger: what begins one: lines on standard input, foreground that crosses a line, or a `Trigger` of the caller's
-    own. agree: the part's verdict is that of its `agree`-th worst frame, so 1 means the worst; a part with fewer
-    frames has its worst frame's, as so few cannot outvote it. frames: after so many judged frames the part is over; by
-    default it goes on to the next trigger. Raises DataError for numbers below 1.
+    trigger: what begins one: lines on standard input, foreground that crosses a line, what comes from an address, or a
+    `Trigger` of the caller's own. agree: the part's verdict is that of its `agree`-th worst frame, so 1 means the
+    worst; a part with fewer frames has its worst frame's, as so few cannot outvote it. frames: after so many judged
+    frames the part is over; by default it goes on to the next trigger. Raises DataError for numbers below 1.
     """
 
-    trigger: Literal["stdin", "own"] | Line
+    trigger: Literal["stdin", "own"] | Line | TriggerAddress
     agree: int = 1
     frames: int | None = None
 
@@ -32,6 +33,11 @@ class PartRule:
         if self.agree < 1 or (self.frames is not None and self.frames < self.agree):
             what = f"{self.agree} of at most {self.frames} frames cannot agree"
             raise DataError(what, "parts", "give 1 or more, and no more than a part has frames")
+
+    @property
+    def from_outside(self) -> bool:
+        """Whether the trigger is a signal that says nothing of which camera it is for."""
+        return not isinstance(self.trigger, Line)
 
     def verdict(self, counts: Counter[Verdict]) -> Verdict:
         """The verdict of a part with so many frames of each verdict, at least one."""

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgead.errors import DataError
+from edgead.sources.address import redact
 from edgead.verdicts.area_limit import AreaLimit
 from edgead.verdicts.areas import Area, MaskFile, Polygon
 from edgead.verdicts.foreground import Line
 from edgead.verdicts.hysteresis import Hysteresis
+from edgead.verdicts.opened import TriggerAddress
 from edgead.verdicts.parts import PartRule
 
 
@@ -49,7 +51,7 @@ class Rules:
             min_area = "0.5%"                    # or pixels of the frame: 50
             hysteresis = {reject = 3, frames = 5, release = 4}
             [parts]
-            trigger = "stdin"                    # or "own", or a line: [0.5, 1, 0.5, 0]
+            trigger = "stdin"                    # or "own", "mqtt://host/topic", or a line: [0.5, 1, 0.5, 0]
             agree = 2
             frames = 10
 
@@ -98,14 +100,17 @@ def _parts(given: object) -> PartRule:
     return PartRule(_trigger(table["trigger"]), **numbers)
 
 
-def _trigger(given: object) -> Literal["stdin", "own"] | Line:
+def _trigger(given: object) -> Literal["stdin", "own"] | Line | TriggerAddress:
     if given == "stdin":
         return "stdin"
     if given == "own":
         return "own"
     if isinstance(given, list) and len(given) == 4:
         return Line(*map(_number, given))
-    raise DataError("there is no such trigger", repr(given)[:60], 'give "stdin", "own", or a line [x1, y1, x2, y2]')
+    if isinstance(given, str) and "://" in given:
+        return TriggerAddress(given)
+    todo = 'give "stdin", "own", an address like "mqtt://host/topic", or a line [x1, y1, x2, y2]'
+    raise DataError("there is no such trigger", redact(repr(given))[:60], todo)
 
 
 def _at(key: str, read: Any, given: object) -> Any:

@@ -21,6 +21,7 @@ from edgead.verdicts.areas import Area, look_at
 from edgead.verdicts.foreground import ForegroundTrigger
 from edgead.verdicts.hysteresis import SteadyVerdict
 from edgead.verdicts.lines import LineTrigger
+from edgead.verdicts.opened import TriggerAddress, open_trigger
 from edgead.verdicts.parts import OpenPart, PartFault, PartRule
 from edgead.verdicts.rules import Rules
 from edgead.verdicts.scoring import Scoring
@@ -34,11 +35,11 @@ class Ruling:
     """The state of one run of rules over one camera.
 
     Without parts every result has one outcome at once. With parts a frame's outcome is that of the parts that end
-    before it, or with it; frames between parts have none. `finish` ends the part under way.
+    before it, or with it; frames between parts have none. `finish` ends the part under way, `close` the trigger.
 
     scoring: others may be assigned, and hold from the next frame on. trigger: what begins parts, by default as the
     rules say. Raises DataError where the rules need the score of a part of the map and the detector's is none of its
-    map, and where the trigger is one's own and none is given.
+    map, and where the trigger is one's own and none is given; an EdgeadError where the trigger cannot be opened.
     """
 
     def __init__(self, rules: Rules, scoring: Scoring, trigger: Trigger | None = None) -> None:
@@ -108,6 +109,11 @@ class Ruling:
         name, self._part = self._part.name, None
         return [self._fault(f"part {name} has no verdict: the run was left before its end")]
 
+    def close(self) -> None:
+        """Let the trigger go; no more results are given. Also when called twice."""
+        if self._trigger is not None:
+            self._trigger.close()
+
     def _triggered(self, frame: Frame | None) -> Iterator[Outcome]:
         for event in self._trigger.observe(frame) if self._trigger else ():
             if isinstance(event, Refused):
@@ -171,6 +177,8 @@ def _trigger_of(rule: PartRule, trigger: Trigger | None) -> Trigger:
         return trigger
     if rule.trigger == "own":
         raise DataError("the trigger of parts is one's own, and none is given", "parts", "give `Ruling` a trigger")
+    if isinstance(rule.trigger, TriggerAddress):
+        return open_trigger(rule.trigger)
     if rule.trigger != "stdin":
         return ForegroundTrigger(rule.trigger)
     try:

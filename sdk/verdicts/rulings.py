@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgead.errors import DataError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result
 from edgead.verdicts.areas import Area
@@ -16,7 +17,7 @@ class Rulings:
     """A `Ruling` for each camera, by the name of its frames' source, made when it is first heard of.
 
     scoring: others may be assigned, and hold for all from the next frame on. Raises DataError as `Ruling` does, at
-    once.
+    once, and for a trigger from outside, which knows no cameras.
     """
 
     def __init__(self, rules: Rules, scoring: Scoring) -> None:
@@ -25,6 +26,9 @@ class Rulings:
         self._cameras: dict[str, Ruling] = {}
         if rules.need_map:
             scoring.require_map()
+        if rules.parts and rules.parts.from_outside:
+            what = "the trigger says nothing of which camera it is for"
+            raise DataError(what, "parts", "give each camera a `Ruling` and a run of its own")
 
     @property
     def scoring(self) -> Scoring:
@@ -60,6 +64,11 @@ class Rulings:
     def cut_off(self) -> list[Outcome]:
         """As `Ruling.cut_off`, of each camera in turn."""
         return [outcome for ruling in self._cameras.values() for outcome in ruling.cut_off()]
+
+    def close(self) -> None:
+        """As `Ruling.close`, of each camera in turn."""
+        for ruling in self._cameras.values():
+            ruling.close()
 
     def _of(self, source: str) -> Ruling:
         if source not in self._cameras:

@@ -41,9 +41,12 @@ class Trigger(Protocol):
         """What happened since the last call, oldest first. frame: the one that comes next; None for a lost one, and
         at the end of a run."""
 
+    def close(self) -> None:
+        """The run is over: let go of what it was opened with. Also when called twice."""
+
 
 class CallTrigger:
-    """A trigger for everything that calls: GPIO, MQTT, a PLC, a program. `begin` and `end` may be called in any
+    """A trigger for everything that calls: a PLC, a fieldbus, a program. `begin` and `end` may be called in any
     thread."""
 
     def __init__(self) -> None:
@@ -61,6 +64,9 @@ class CallTrigger:
     def observe(self, frame: Frame | None) -> Sequence[Event]:
         """What was called since the last frame."""
         return [self._events.popleft() for _ in range(len(self._events))]
+
+    def close(self) -> None:
+        """Nothing: whoever calls stops on their own."""
 
 
 def named(name: str) -> Event:

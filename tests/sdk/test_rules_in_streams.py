@@ -24,6 +24,7 @@ from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.frame import Frame, Image, LostFrame, Reading, Signal
 from edgead.regions import find_spots, in_frame
 from edgead.result import Result, Verdict
+from edgead.selftest import SelfTest
 from edgead.sinks import Sink
 from edgead.sources import Source
 from edgead.streaming import Stream, stream
@@ -112,6 +113,9 @@ class Told:
     def observe(self, frame: Frame | None) -> list[Begin | End]:
         return next(self._script, [])
 
+    def close(self) -> None:
+        """Nothing to let go."""
+
 
 def by_part(agree: int = 1, *script: list[Begin | End]) -> Ruling:
     return Ruling(Rules(parts=PartRule("own", agree)), SCORING, Told(*script))
@@ -127,7 +131,7 @@ def test_no_rules_and_empty_rules_are_the_same() -> None:
         for record in (first, second):
             assert set(record) == {
                 "frame_id", "source", "captured_at", "verdict", "pred_score", "pred_label", "raw_score", "regions",
-                "timing", "bundle",
+                "timing", "bundle", "engine",
             }  # fmt: skip
             del record["timing"], record["captured_at"]
         assert first == second
@@ -263,12 +267,12 @@ def test_a_detector_of_a_bundle_and_a_scene_that_goes_dark(fp32_bundle: Path) ->
 
 class Loaded(Brightest):
     bands, thresholds, score_range = Bands(THRESHOLDS, (0.0, 400.0)), THRESHOLDS, (0.0, 400.0)
-    bundle = SimpleNamespace(manifest=SimpleNamespace(options={"score": "max"}))
+    variant = SimpleNamespace(good_scores=None)
+    bundle = SimpleNamespace(manifest=SimpleNamespace(options={"score": "max"}, variant=lambda name: Loaded.variant))
 
-    def __enter__(self) -> Loaded:
-        return self
+    digest, max_batch, precision = "digest", 1, "fp32"
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Nothing to free."""
 
 
@@ -284,6 +288,7 @@ Command = Callable[..., tuple[dict[str, Any], str]]
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `edgead stream part.edgead --json ...` -> its summary and what it said on standard error."""
     monkeypatch.setattr("edgead.cli.stream.load", load)
+    monkeypatch.setattr("edgead.cli.stream.self_test", lambda detector: SelfTest(()))
 
     def run(*arguments: object, code: int = 0) -> tuple[dict[str, Any], str]:
         with pytest.raises(SystemExit) as left:

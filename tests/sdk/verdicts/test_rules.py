@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgead.errors import DataError
-from edgead.verdicts import AreaLimit, Hysteresis, Line, MaskFile, PartRule, Polygon, Rules
+from edgead.verdicts import AreaLimit, Hysteresis, Line, MaskFile, PartRule, Polygon, Rules, TriggerAddress
 
 TRIANGLE = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]
 
@@ -26,6 +26,9 @@ def test_a_whole_table(tmp_path):
     assert Rules.from_mapping({"hysteresis": {"reject": 3, "frames": 5, "release": 4}}) == Rules(
         hysteresis=Hysteresis(3, 5, 4)
     )
+    for address in ("mqtt://anna:geheim@broker/line/4", "gpio://gpiochip0/17"):
+        named = Rules.from_mapping({"parts": {"trigger": address}})
+        assert named.parts == PartRule(TriggerAddress(address)) and "geheim" not in repr(named)
     assert Rules.from_mapping({}) == Rules()
     assert not Rules().need_map and Rules.from_mapping({"min_area": 50}).need_map
 
@@ -47,6 +50,7 @@ def test_a_whole_table(tmp_path):
         ({"hysteresis": {"reject": 3.5, "frames": 5}}, "hysteresis", "3.5 is no whole number"),
         ({"hysteresis": {"reject": 9, "frames": 5}}, "hysteresis", "cannot be met"),
         ({"parts": {"trigger": "gpio"}}, "parts", "no such trigger"),
+        ({"parts": {"trigger": "amqp://broker/line"}}, "parts", "no such trigger"),
         ({"parts": {"trigger": [0, 0, 0, 0]}}, "parts", "no line"),
         ({"parts": {"trigger": "stdin", "agree": 0}}, "parts", "cannot agree"),
         ({"parts": {"trigger": "stdin", "agree": 3, "frames": 2}}, "parts", "cannot agree"),

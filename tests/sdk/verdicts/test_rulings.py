@@ -10,7 +10,7 @@ import pytest
 from edgead.errors import DataError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
-from edgead.verdicts import Hysteresis, Rules, Ruling, Rulings, parse_area
+from edgead.verdicts import Hysteresis, PartRule, Rules, Ruling, Rulings, TriggerAddress, parse_area
 
 
 def frame(source, number):
@@ -62,6 +62,9 @@ def test_other_thresholds_hold_for_all_from_the_next_frame_on(scoring):
 def test_what_no_camera_can_do_is_refused_at_once(scoring):
     with pytest.raises(DataError, match="probability"):
         Rulings(Rules(roi=(parse_area("0,0 1,0 1,1 0,1"),)), replace(scoring, kind=None))
+    for trigger in ("stdin", "own", TriggerAddress("mqtt://broker/line/4")):
+        with pytest.raises(DataError, match="nothing of which camera"):
+            Rulings(Rules(parts=PartRule(trigger)), scoring)
 
 
 @pytest.mark.parametrize("make", [Ruling, Rulings])

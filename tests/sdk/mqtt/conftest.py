@@ -1,0 +1,3 @@
+"""Brokers for every test here."""
+
+from tests.sdk.mqtt.broker import broker, listen, quick_mqtt  # noqa: F401 - fixtures
