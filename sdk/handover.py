@@ -32,7 +32,9 @@ class Handover(Generic[T]):
         self.dropped = 0  # items that a newer one replaced before they were taken
         self._size = size
         self._items: deque[_Entry[T]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)  # for the taker
+        self._room: dict[str, threading.Condition] = {}  # for the givers of each lane: none is woken for another's room
         self._ended = self._closed = False
         self._error: BaseException | None = None
 
@@ -42,17 +44,18 @@ class Handover(Generic[T]):
         replaces: the item takes the place of every waiting item of its lane that was itself put with `replaces`. Those
         are dropped and counted; others (the news of a lost frame) stay.
         """
-        with self._changed:
+        with self._lock:
             if replaces:
                 kept = [entry for entry in self._items if not entry.replaceable or entry.lane != lane]
                 self.dropped += len(self._items) - len(kept)
                 self._items = deque(kept)
+            room = self._room.setdefault(lane, threading.Condition(self._lock))
             while sum(entry.lane == lane for entry in self._items) >= self._size and not self._closed:
-                self._changed.wait()
+                room.wait()
             if self._closed:
                 return False
             self._items.append(_Entry(item, replaces, lane))
-            self._changed.notify_all()
+            self._filled.notify()
             return True
 
     def take(self, timeout: float) -> T | Literal[Signal.TIMEOUT, Signal.END]:
@@ -67,29 +70,31 @@ class Handover(Generic[T]):
     def take_some(self, timeout: float, limit: int) -> list[T] | Literal[Signal.TIMEOUT, Signal.END]:
         """What waits, the longest first, at most `limit` items; else as `take`. It waits for the first item alone."""
         until = time.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             while not self._items and not self._ended and not self._closed:
                 left = until - time.monotonic()
                 if left <= 0:
                     return Signal.TIMEOUT
-                self._changed.wait(left)
+                self._filled.wait(left)
             if self._items and not self._closed:
-                taken = [self._items.popleft().item for _ in range(min(limit, len(self._items)))]
-                self._changed.notify_all()
-                return taken
+                taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+                for lane in {entry.lane for entry in taken}:
+                    self._room[lane].notify_all()
+                return [entry.item for entry in taken]
             if self._error is not None and not self._closed:
                 raise self._error
             return Signal.END
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will be put, because of `error` if there was one."""
-        with self._changed:
+        with self._lock:
             self._ended, self._error = True, error
-            self._changed.notify_all()
+            self._filled.notify_all()
 
     def close(self) -> None:
         """Nothing more will be taken; what waits is let go."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._items.clear()
-            self._changed.notify_all()
+            for waiting in (self._filled, *self._room.values()):
+                waiting.notify_all()

@@ -6,20 +6,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
+from edgead import capture
+from edgead.capture import Capture, Prepared, refused
 from edgead.drift.change import Change, Observer
 from edgead.errors import FrameError, SinkError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Signal
-from edgead.handover import Handover
 from edgead.result import Result
 from edgead.sinks import Sink, open_sink
 from edgead.sinks.writer import SinkWriter
 from edgead.sources import Source, open_source
-from edgead.sources.several import Several
 from edgead.summary import Summary
 from edgead.verdicts.ruling import Outcome, Ruling
 from edgead.verdicts.rulings import Rulings
@@ -28,18 +27,14 @@ log = logging.getLogger(__name__)
 
 Policy = Literal["latest", "every"]
 
-QUEUE = 4  # frames and faults that may wait for the engine; under `latest` no more than one frame
-POLL_SECONDS = 0.2  # how late a request to stop may be noticed
-STOP_SECONDS = 10.0  # how long a source may take to answer or to close before the run ends without it
-
-
 P = TypeVar("P")
 A = TypeVar("A")
 
 
 class Judge(Protocol[P, A]):
-    """The part of `edgead.Detector` that a stream needs. `prepare` runs in another thread than `infer` and `judge`, and
-    up to QUEUE frames ahead. max_batch: how many frames `infer_some` takes; neither is asked for with one source."""
+    """The part of `edgead.Detector` that a stream needs. `prepare` runs in other threads than `infer` and `judge`, one
+    for each source, and some frames ahead. max_batch: how many frames `infer_some` takes; neither is asked for with one
+    source."""
 
     max_batch: int
 
@@ -57,27 +52,15 @@ class Judge(Protocol[P, A]):
         """What is said of a frame -> its result. Raises FrameError for one that has none."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A frame on its way to the engine. ready: what the detector made of it. timing: milliseconds so far. age: seconds
-    since its capture at `since`, a time.perf_counter()."""
-
-    frame: Frame
-    ready: Any
-    timing: dict[str, float]
-    age: float
-    since: float
-
-
 class Stream:
     """One run of a detector over a source.
 
-    Capture and preparation run in one thread, the sinks in another, inference and `on_fault` in the thread that
-    iterates. Bounded queues join them. Policy `latest`: a frame that waits for the engine gives way to a newer one,
-    so the lag stays below one frame period, one preparation and one inference (what is dropped is counted); the
-    default for live sources. Policy `every`: the source waits for the engine, nothing is dropped; the default for
-    files. A lost frame, and one that the detector refuses with FrameError, is never judged: it is counted, goes to
-    the sinks, then to `on_fault`.
+    Capture and preparation run in a thread for each source, each sink in one of its own, inference and `on_fault` in
+    the thread that iterates. Bounded queues join them. Policy `latest`: a frame that waits for the engine gives way to
+    a newer one, so the lag stays below one frame period, one preparation and one inference (what is dropped is
+    counted); the default for live sources. Policy `every`: the source waits for the engine, nothing is dropped; the
+    default for files. A lost frame, and one that the detector refuses with FrameError, is never judged: it is counted,
+    goes to the sinks, then to `on_fault`.
 
     Iterate inside `with`: at its end every thread has ended and every sink is closed, whatever happened. An error in
     any thread ends the run and is raised here; frames read before a source failed are judged first. `stop`: when set,
@@ -87,7 +70,7 @@ class Stream:
     those of parts, in the sinks as well; a part without one goes to the sinks and to `on_fault` like a lost frame. At
     the end of the source the part under way gets its verdict; a run that ends early or fails records it as a fault.
     observers: look at every judged frame once its verdict is out (`edgead.drift`); what they notice goes to `on_change`
-    and into the summary. on_turn: called at least every POLL_SECONDS by the thread that iterates, while it works.
+    and into the summary. on_turn: called at least five times a second by the thread that iterates, while it works.
 
     Several sources are watched at once: what waits of them, the longest first and under `latest` one frame of each, is
     inferred in one call of the engine.
@@ -110,29 +93,27 @@ class Stream:
     ) -> None:
         if policy not in (None, "latest", "every"):
             raise ValueError(f"there is no policy {policy}: give latest or every")
-        self.source = _opened(source)
+        sources = _opened(source)
         self._on_turn = on_turn
-        self._batch = detector.max_batch if isinstance(self.source, Several) else 1
-        self.policy: Policy = policy or ("latest" if self.source.live else "every")
-        self.source.freshest = self.policy == "latest"
+        self._batch = detector.max_batch if len(sources) > 1 else 1
+        self.policy: Policy = policy or ("latest" if all(one.live for one in sources) else "every")
         self._detector, self._on_fault, self._max_frames = detector, on_fault, max_frames
         self._rules, self._observers, self._on_change = rules, list(observers), on_change
         self._stop = stop or threading.Event()  # asks for an end; those who set it own it
-        self._leaving = threading.Event()  # nobody will take another frame
-        self._summary = Summary(self.source.name)
-        self._delivered = 0
+        self._capture = Capture(
+            sources, detector.prepare, freshest=self.policy == "latest", stop=self._stop, most=max_frames
+        )
+        self._summary = Summary(self._capture.name)
         self._error: BaseException | None = None
-        self._frames: Handover[Prepared | LostFrame] = Handover(QUEUE)
-        opened = [sink if isinstance(sink, Sink) else open_sink(sink, source=self.source) for sink in sinks]
+        opened = [sink if isinstance(sink, Sink) else open_sink(sink, source=sources[0]) for sink in sinks]
         self._writer = SinkWriter(opened, self._summary.stages["sinks"], self._fail)
-        self._capture = threading.Thread(target=self._read, name="edgead-capture", daemon=True)
 
     @property
     def summary(self) -> Summary:
         """The counts so far."""
-        self._summary.dropped = self._frames.dropped + self.source.dropped
+        self._summary.dropped = self._capture.dropped
         self._summary.spooled = self._writer.spooled
-        self._summary.frames = self._delivered + self.source.dropped
+        self._summary.frames = self._capture.delivered
         return self._summary
 
     def __enter__(self) -> Stream:
@@ -146,16 +127,14 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leaving.set()
-        self._frames.close()
-        if self._capture.ident is not None:
-            self._capture.join(STOP_SECONDS)
-        if self._capture.is_alive():
+        self._capture.leave()
+        if not self._capture.join():
             self._fail(self._stuck())
         if self._rules is not None:
             for outcome in self._rules.cut_off():
                 self._summary.part_faults += 1
                 self._writer.put(outcome)
+            self._rules.close()
         try:
             self._writer.finish()
         except SinkError as late:
@@ -169,20 +148,20 @@ class Stream:
         raise self._error
 
     def __iter__(self) -> Iterator[Result]:
-        if self._capture.ident is None:
+        if not self._capture.started:
             raise RuntimeError("iterate over a Stream inside `with`")
         judged = 0
         asked = 0.0
         while judged != self._max_frames:
             most = self._batch if self._max_frames is None else min(self._batch, self._max_frames - judged)
-            items = self._frames.take_some(POLL_SECONDS, most)
+            items = self._capture.take(most)
             if items is Signal.END:
                 break
             self._on_turn()
             if items is Signal.TIMEOUT:
                 if self._stop.is_set():
                     asked = asked or time.monotonic()
-                    if time.monotonic() - asked > STOP_SECONDS:
+                    if time.monotonic() - asked > capture.STOP_SECONDS:
                         raise self._stuck()
                 continue
             answers = iter(self._infer([item for item in items if isinstance(item, Prepared)]))
@@ -194,7 +173,7 @@ class Stream:
                 try:
                     result, outcomes = self._judge(item, *next(answers))
                 except FrameError as error:
-                    yield from self._report(_refused(item.frame, error))
+                    yield from self._report(refused(item.frame, error))
                 else:
                     yield from self._tell(outcomes)
                     self._watch(item.frame, result)
@@ -255,68 +234,21 @@ class Stream:
         if self._rules is not None:
             yield from self._tell(self._rules.lost(lost))
 
-    def _read(self) -> None:
-        """The capture thread: read, prepare, hand over."""
-        try:
-            with self.source as source:
-                self._read_from(source)
-        except BaseException as error:  # noqa: BLE001 - `take` raises it in the thread that iterates
-            if self._leaving.is_set():
-                log.warning("%s", error)
-            self._frames.end(error)
-        else:
-            self._frames.end()
-
-    def _read_from(self, source: Source) -> None:
-        frames = 0
-        latest = self.policy == "latest"
-        begin = time.perf_counter()
-        while not self._stop.is_set() and not self._leaving.is_set():
-            reading = source.read(POLL_SECONDS)
-            if reading is Signal.TIMEOUT:
-                continue
-            if reading is Signal.END:
-                return
-            self._delivered += 1
-            frames += isinstance(reading, Frame)
-            item = self._prepare(reading, begin) if isinstance(reading, Frame) else reading
-            lane = reading.source if self._batch > 1 and self.source.live else ""  # a camera replaces its own alone
-            taken = self._frames.put(item, replaces=latest and isinstance(item, Prepared), lane=lane)
-            if not taken or (not latest and frames == self._max_frames):
-                return
-            begin = time.perf_counter()
-
-    def _prepare(self, frame: Frame, begin: float) -> Prepared | LostFrame:
-        read = time.perf_counter()
-        try:
-            ready = self._detector.prepare(frame.image)
-        except FrameError as error:
-            return _refused(frame, error)
-        done = time.perf_counter()
-        # A live source may hold a frame before it is read, and its clock is the wall's, which may be set meanwhile
-        age = max(0.0, time.time() - frame.captured_at) if self.source.live else done - read
-        return Prepared(frame, ready, {"capture": (read - begin) * 1e3, "prepare": (done - read) * 1e3}, age, done)
-
     def _fail(self, error: BaseException) -> None:
         """End the run because of an error outside the thread that iterates; the first one is raised."""
         self._error = self._error or error
-        self._frames.close()
+        self._capture.leave()
 
     def _stuck(self) -> SourceError:
-        return SourceError(f"the source does not answer for {STOP_SECONDS:.0f} s", self.source.name, "check the camera")
+        return SourceError(
+            f"the source does not answer for {capture.STOP_SECONDS:.0f} s", self._capture.name, "check the camera"
+        )
 
 
-def _opened(source: Source | str | int | Path | Sequence[Source | str | int | Path]) -> Source:
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, str | int | Path):
-        return open_source(source)
-    each = [_opened(one) for one in source]
-    return each[0] if len(each) == 1 else Several(each)
-
-
-def _refused(frame: Frame, error: FrameError) -> LostFrame:
-    return LostFrame(frame.frame_id, frame.source, frame.captured_at, error.what)
+def _opened(source: Source | str | int | Path | Sequence[Source | str | int | Path]) -> list[Source]:
+    if isinstance(source, Source | str | int | Path):
+        source = [source]
+    return [one if isinstance(one, Source) else open_source(one) for one in source]
 
 
 def stream(

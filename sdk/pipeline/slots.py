@@ -18,7 +18,8 @@ from edgead.kernels.frame import FrameStruct, frame_struct
 from edgead.kernels.postprocess import REGION
 from edgead.kernels.preprocess import device_tables_bytes
 
-SLOTS = 6  # the frames that wait in a stream, the one that is inferred and the one that is being prepared
+SLOTS = 6  # to begin with: the frames that wait in a stream, the one that is inferred and the one being prepared
+MOST_SLOTS = 64  # of several cameras, or of a caller who prepares far ahead; more were a leak
 REGIONS = 256  # that are brought back; of a frame with more, the map is, and the host finds them
 
 REPORT = np.dtype([("score", np.float32), ("finite", np.int32), ("count", np.int32), ("regions", REGION, (REGIONS,))])
@@ -32,7 +33,7 @@ class Slot:
 
     frame, anomaly_map, picture: of the frame's pixels, the map and the overlay (where wanted) on host and device.
     report: the bytes of a `REPORT`. addresses: what the stage reads and writes. struct: the frame for the kernels.
-    ready: where its input is there. graph: what is done to it after that, once that was captured.
+    ready: where its input is there. graph: what is done to it after that, once that was captured with `threshold`.
     """
 
     frame: gpu.Buffer
@@ -43,6 +44,13 @@ class Slot:
     struct: FrameStruct
     ready: gpu.Event
     graph: gpu.Graph | None = None
+    threshold: float = math.nan
+
+    def forget_graph(self) -> None:
+        """Free what was captured."""
+        if self.graph is not None:
+            self.graph.close()
+            self.graph = None
 
 
 class Ticket:
@@ -84,13 +92,21 @@ class Slots:
         self._free = deque(self._all)
 
     def take(self) -> Ticket:
-        """A slot for a frame; the one used last, which is the warmest. Raises EngineError where all are taken."""
+        """A slot for a frame: the one used last, which is the warmest, or a new one where all are taken. Raises
+        EngineError where those are MOST_SLOTS."""
         try:
             slot = self._free.pop()
         except IndexError:
-            what = f"{SLOTS} frames are prepared and not inferred"
-            raise EngineError(what, "pipeline", "infer them, or let them go") from None
+            slot = self._another()
         return Ticket(slot, self._free.append)
+
+    def _another(self) -> Slot:
+        if len(self._all) >= MOST_SLOTS:
+            what = f"{MOST_SLOTS} frames are prepared and not inferred"
+            raise EngineError(what, "pipeline", "infer them, or let them go")
+        slot = self._slot()
+        self._all.append(slot)
+        return slot
 
     @property
     def idle(self) -> bool:
@@ -100,9 +116,7 @@ class Slots:
     def free(self) -> None:
         """Give everything back. Nothing may be queued any more."""
         for slot in self._all:
-            if slot.graph is not None:
-                slot.graph.close()
-                slot.graph = None
+            slot.forget_graph()
         while self._owned:
             owned = self._owned.pop()
             owned.close() if isinstance(owned, gpu.Event) else owned.free()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgead import streaming
+from edgead import capture, streaming
 from edgead.errors import FrameError, SinkError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Reading, Signal
 from edgead.result import Result, Verdict
@@ -173,7 +173,10 @@ def test_every_loses_nothing_however_slow_the_sink() -> None:
 def test_the_default_policy_follows_the_source() -> None:
     assert Stream(Brightness(), Script([])).policy == "every"
     assert Stream(Brightness(), Script([], live=True)).policy == "latest"
-    assert Stream(Brightness(), Script([], live=True), policy="every").source.freshest is False
+    source = Script([], live=True)
+    source.freshest = True
+    Stream(Brightness(), source, policy="every")
+    assert source.freshest is False
     with pytest.raises(ValueError, match="no policy newest"):
         Stream(Brightness(), Script([]), policy="newest")  # type: ignore[arg-type]
 
@@ -350,7 +353,7 @@ def test_stop_ends_a_run_that_waits_for_a_camera() -> None:
 
 
 def test_a_source_that_ignores_its_timeout_does_not_hang_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(capture, "STOP_SECONDS", 0.2)
     freed = threading.Event()
 
     class Stuck(Script):

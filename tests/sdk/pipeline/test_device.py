@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgead import gpu, streaming
+from edgead import capture, gpu
 from edgead.bundle import read_bundle
 from edgead.detector import Detector
 from edgead.engines.base import Engine
@@ -24,6 +24,7 @@ from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.frame import Frame
 from edgead.kernels import library
 from edgead.kernels.postprocess import overlay
+from edgead.pipeline import slots
 from edgead.pipeline.device import DevicePipeline
 from edgead.pipeline.host import HostPipeline
 from edgead.pipeline.slots import REGIONS, SLOTS
@@ -148,6 +149,28 @@ def test_a_frame_gets_the_verdict_of_the_cpu(stand_in, kernels, bundle, capturab
             assert found.overlay is None
             np.testing.assert_array_equal(engine.seen[-1], seen)
     assert (stand_in.graphs.launches > 0) == capturable
+
+
+@lazily
+def test_another_pixel_threshold_holds_from_the_next_frame_on(stand_in, kernels, bundle):
+    """Also for frames that were prepared before, and in slots whose graph was captured with another one."""
+    variant = bundle.manifest.variant("fp32")
+    photos = [photo(seed, (31, 47, 3)) for seed in range(SLOTS)]
+    with Detector(bundle, RedStage(stand_in), "fp32", overlay=True) as detector:
+        for _ in range(2):
+            for prepared in [detector.prepare(image) for image in photos]:
+                detector.infer(prepared)
+        assert stand_in.graphs.launches > SLOTS
+        waiting = [(image, detector.prepare(image)) for image in photos]
+        for (image, prepared), pixel in zip(waiting, (0.7, 0.45, 0.7, 0.5, 0.9, 0.45), strict=True):
+            thresholds = replace(variant.thresholds, pixel=Threshold(pixel, "quantile", {}))
+            other = bundle.with_variant("fp32", replace(variant, thresholds=thresholds), {})
+            detector.adopt(other)
+            found = detector.judge(detector.infer(prepared), Frame(image, 0, "line", 0.0), {})
+            assert_same(found, at_host(other, image)[0], maps=True)
+            drawn = overlay(image, found.anomaly_map, 0.0, 2 * pixel, threshold=pixel, layout="bgr", bgr=True)
+            np.testing.assert_array_equal(found.overlay, drawn)
+            assert found.bundle == other.digest
 
 
 @lazily
@@ -296,19 +319,25 @@ def test_a_frame_that_is_let_go_leaves_its_slot(stand_in, kernels, bundle):
         )
 
 
-def test_too_many_frames_under_way_are_an_error_and_not_a_wait(stand_in, kernels, bundle):
+def test_too_many_frames_under_way_are_an_error_and_not_a_wait(stand_in, kernels, bundle, monkeypatch):
+    monkeypatch.setattr(slots, "MOST_SLOTS", SLOTS + 2)
     with Detector(bundle, RedStage(stand_in), "fp32", maps=False) as detector:
-        kept = [detector.prepare(image) for image in PHOTOS[:SLOTS]]
-        with pytest.raises(EngineError, match=f"{SLOTS} frames are prepared and not inferred, pipeline, infer them"):
+        kept = [detector.prepare(image) for image in [*PHOTOS[:SLOTS], *PHOTOS[:2]]]  # two slots are made for it
+        with pytest.raises(
+            EngineError, match=f"{SLOTS + 2} frames are prepared and not inferred, pipeline, infer them"
+        ):
             detector.prepare(PHOTOS[0])
-        detector.infer(kept.pop())
+        expected = at_host(bundle, PHOTOS[1])[0]
+        assert_same(detector.judge(detector.infer(kept.pop()), Frame(PHOTOS[1], 0, "line", 0.0), {}), expected)
         kept.append(detector.prepare(PHOTOS[0]))
         with pytest.raises(EngineError):
             detector.prepare(PHOTOS[0])
 
 
 def test_there_are_slots_for_all_that_a_stream_holds():
-    assert SLOTS >= streaming.QUEUE + 2  # those that wait, the one that is inferred, the one that is prepared
+    assert SLOTS >= capture.QUEUE + 2  # those that wait, the one that is inferred, the one that is prepared
+    cameras = 16
+    assert cameras * (capture.QUEUE_OF_SEVERAL + 1) + 8 <= slots.MOST_SLOTS
 
 
 def test_a_frame_is_inferred_once(stand_in, kernels, bundle):

@@ -1,0 +1,197 @@
+"""The threads that read sources: each frame of each, in order, whatever the others do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from edgead.capture import Capture, Prepared
+from edgead.errors import FrameError, SourceError
+from edgead.frame import LostFrame, Signal
+from edgead.sources import Source
+
+
+class Made(Source):
+    """Frames at a pace; `fails` after so many, `waits` instead of giving any."""
+
+    def __init__(self, name, count=5, *, period=0.0, live=False, fails=False, opens=True, waits=False):
+        super().__init__(name)
+        self.live, self.closed = live, 0
+        self._count, self._period, self._fails, self._opens, self._waits = count, period, fails, opens, waits
+
+    def open(self):
+        if not self._opens:
+            raise SourceError("no camera", self.name)
+        self.fps = 1 / self._period if self._period else None
+
+    def read(self, timeout):
+        if self._waits:
+            time.sleep(timeout)
+            return Signal.TIMEOUT
+        time.sleep(self._period)
+        if self._next_id == self._count:
+            if self._fails:
+                raise SourceError("it broke", self.name)
+            return Signal.END
+        if self._next_id == 2:
+            return self._lost("garbled")
+        return self._frame(np.full((2, 2, 3), self._next_id, np.uint8))
+
+    def close(self):
+        self.closed += 1
+
+
+@contextmanager
+def capturing(sources, *, freshest=False, prepare=lambda image: image, most=None, stop=None):
+    capture = Capture(sources, prepare, freshest=freshest, stop=stop or threading.Event(), most=most)
+    capture.start()
+    try:
+        yield capture
+    finally:
+        capture.leave()
+        assert capture.join()
+
+
+def told(item):
+    lost = isinstance(item, LostFrame)
+    frame = item if lost else item.frame
+    return frame.source, frame.frame_id, lost
+
+
+def drain(capture, limit=5.0):
+    found, end = [], time.monotonic() + limit
+    while (items := capture.take(3)) is not Signal.END:
+        assert time.monotonic() < end
+        if items is not Signal.TIMEOUT:
+            found += map(told, items)
+    return found
+
+
+def take(capture, count):
+    """So many items, one after the other."""
+    found = []
+    while len(found) < count:
+        items = capture.take(1)
+        assert isinstance(items, list)
+        found += map(told, items)
+    return found
+
+
+def test_every_frame_of_each_comes_in_its_order():
+    cameras = [Made(name, count, period=0.001) for name, count in (("a", 5), ("b", 30), ("c", 1))]
+    with capturing(cameras) as capture:
+        found = drain(capture)
+        assert capture.delivered == 36 and capture.dropped == 0
+    for camera, count in zip("abc", (5, 30, 1), strict=True):
+        mine = [(number, lost) for name, number, lost in found if name == camera]
+        assert mine == [(number, number == 2) for number in range(count)]
+    assert all(camera.closed == 1 for camera in cameras)
+
+
+def test_each_is_prepared_in_a_thread_of_its_own_and_all_at_once():
+    threads, together = set(), threading.Barrier(3)
+
+    def prepare(image):
+        threads.add(threading.get_ident())
+        together.wait(5)  # breaks, were they prepared one after the other
+        return image + 1
+
+    with capturing([Made(name, 2) for name in "abc"], prepare=prepare) as capture:
+        items = []
+        while isinstance(some := capture.take(9), list):
+            items += some
+    assert len(threads) == 3 and len(items) == 6
+    assert all(item.ready[0, 0, 0] == item.frame.frame_id + 1 for item in items)
+    assert all(set(item.timing) == {"capture", "prepare"} for item in items)
+
+
+def test_one_that_gives_nothing_holds_up_no_other():
+    with capturing([Made("dead", waits=True), Made("alive", 20)]) as capture:
+        assert [name for name, _, _ in take(capture, 20)] == ["alive"] * 20
+        assert capture.take(1) is Signal.TIMEOUT
+
+
+def test_one_whose_frames_nobody_takes_waits_and_loses_nothing():
+    camera = Made("a", 20)
+    with capturing([camera]) as capture:
+        time.sleep(0.2)
+        assert capture.delivered < 10
+        assert [number for _, number, _ in drain(capture)] == list(range(20))
+
+
+def test_the_freshest_of_each_waits_for_a_slow_reader():
+    cameras = [Made("slow", 3, period=0.05, live=True), Made("fast", 200, period=0.002, live=True)]
+    with capturing(cameras, freshest=True) as capture:
+        time.sleep(0.3)
+        found = take(capture, 4)  # of each camera the news of a lost frame, and the newest one
+        newest = {name: number for name, number, lost in found if not lost}
+        assert set(newest) == {"slow", "fast"} and newest["fast"] > 20
+        assert capture.dropped > 10
+        drain(capture)
+        assert capture.delivered == 203
+
+
+def test_a_failure_comes_after_what_was_read_before_it():
+    with capturing([Made("a", 4, fails=True), Made("b", waits=True)]) as capture:
+        assert [number for _, number, _ in take(capture, 4)] == [0, 1, 2, 3]
+        with pytest.raises(SourceError, match="it broke"):
+            while capture.take(1) is Signal.TIMEOUT:
+                pass
+
+
+def test_all_have_to_open_before_one_is_read():
+    first, second = Made("a", 50), Made("b", opens=False)
+    with capturing([first, second]) as capture, pytest.raises(SourceError, match="no camera"):
+        drain(capture)
+    assert first.closed and second.closed and first._next_id == 0
+
+
+def test_a_refused_frame_is_lost_and_so_is_what_a_source_calls_lost():
+    def prepare(image):
+        if image[0, 0, 0] == 1:
+            raise FrameError("too dark", "detector")
+        return image
+
+    with capturing([Made("a", 4)], prepare=prepare) as capture:
+        assert drain(capture) == [("a", 0, False), ("a", 1, True), ("a", 2, True), ("a", 3, False)]
+
+
+def test_no_more_is_read_than_is_asked_for():
+    with capturing([Made("a", 50), Made("b", 50)], most=3) as capture:
+        found = drain(capture)
+    assert sorted(number for name, number, lost in found if name == "a" and not lost) == [0, 1, 3]
+    stop = threading.Event()
+    stop.set()
+    with capturing([Made("a", 50)], stop=stop) as capture:
+        assert drain(capture) == []
+
+
+def test_leaving_frees_a_thread_that_waits_for_room_and_one_that_waits_for_the_others():
+    class Slow(Made):
+        def open(self):
+            time.sleep(0.3)
+
+    begin = time.monotonic()
+    with capturing([Made("a", 50)]) as capture:
+        take(capture, 1)
+    with capturing([Made("a", 50), Slow("b", 50)]):
+        pass
+    assert time.monotonic() - begin < 2
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(SourceError, match="given twice"), capturing([Made("a"), Made("a")]):
+        pass
+    with pytest.raises(SourceError, match="no source"), capturing([]):
+        pass
+
+
+def test_what_was_prepared_says_how_old_it_is():
+    with capturing([Made("a", 1, live=True)], prepare=lambda image: time.sleep(0.02)) as capture:
+        (item,) = capture.take(1)
+    assert isinstance(item, Prepared) and 0.02 <= item.age < 1
+    assert item.timing["prepare"] >= 20
