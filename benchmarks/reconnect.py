@@ -1,7 +1,7 @@
 """Cameras killed and started again at random: how soon inspection resumes, what is judged, and how old it is.
 
 A process is the camera: MJPEG over HTTP, and RTSP by GStreamer's server where Debian's packages have it, read by
-OpenCV's FFmpeg, and once more, as `gst`, by GStreamer where this Python has PyGObject. SIGKILL ends it at a random
+GStreamer where this Python has PyGObject (`rtsp`), and by OpenCV's FFmpeg (`ffmpeg`). SIGKILL ends it at a random
 moment, it stays away for a random time, and a new one takes its port. Every picture says its number and when it was
 drawn, to the millisecond; a judgement counts as honest when the camera's own log has that picture and every block of it
 is as it was drawn. Judging takes a known time, longer than a frame period, so that frames do wait.
@@ -20,10 +20,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import measuring
 import numpy as np
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from edgead.frame import Frame, Image, LostFrame
 from edgead.result import Result, Verdict
+from edgead.sources import rtsp
 from edgead.streaming import Stream
 
 CAMERAS = Path(__file__).parents[1] / "tests/sdk/sources"
@@ -49,8 +50,6 @@ class Killed:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.address = f"{self.protocol}://joe:secretpw@127.0.0.1:{self.port}/line"
-        if kind == "gst":
-            self.address = f"gst://rtspsrc location={self.address} protocols=tcp latency=0 ! decodebin"
         self._first = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -119,7 +118,7 @@ def trial(kind: str, kills: int, fps: int, inference: float, seed: int) -> dict[
     chance = random.Random(seed)
     stop = threading.Event()
     judge, lost, returns = Reader(inference), [], list[float]()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(rtsp, "has_rtsp", lambda: kind == "rtsp"):
         camera = Killed(kind, fps, Path(folder))
         try:
             camera.start()
@@ -192,15 +191,15 @@ def kinds(wanted: list[str]) -> Iterator[str]:
             not Path(SYSTEM_PYTHON).exists() or subprocess.run([SYSTEM_PYTHON, "-c", asked], check=False).returncode
         ):
             print(f"{kind}: left out, as gir1.2-gst-rtsp-server-1.0 and python3-gi are not installed")
-        elif kind == "gst" and find_spec("gi") is None:
-            print(f"{kind}: left out, as this Python has no PyGObject")
+        elif kind == "rtsp" and not rtsp.has_rtsp():
+            print(f"{kind}: left out, as this Python has no GStreamer")
         else:
             yield kind
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", default=["http", "rtsp", "gst"])
+    parser.add_argument("kinds", nargs="*", default=["http", "rtsp", "ffmpeg"])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--inference", type=float, default=0.06, help="seconds that judging takes")

@@ -14,7 +14,8 @@ from edgead.sources.stall import STALL_SECONDS
 
 __all__ = ["Source", "open_source"]
 
-NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt", "rtp")
+RTSP = ("rtsp", "rtsps")
+NETWORK = ("rtmp", "http", "https", "udp", "tcp", "srt", "rtp")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 KNOWN = (
     "a camera index, /dev/video0, rtsp://, http://, csi://, gst://, synthetic://, watch://, a video, an image, a "
@@ -56,6 +57,12 @@ def _network(spec: str, stall: float, wait: bool) -> Source:
     from edgead.sources.camera import network_camera
 
     return network_camera(spec, stall=stall, wait=wait)
+
+
+def _rtsp(spec: str, stall: float, wait: bool) -> Source:
+    from edgead.sources.rtsp import rtsp_camera
+
+    return rtsp_camera(spec, stall=stall, wait=wait)
 
 
 def _csi(spec: str, stall: float, wait: bool) -> Source:
@@ -111,6 +118,7 @@ def _is_video(spec: str | int | Path, scheme: str) -> bool:
 # The first kind that matches takes the spec; a new source adds one line.
 _KINDS: tuple[tuple[Callable[[str | int | Path, str], bool], Callable[[str, float, bool], Source]], ...] = (
     (_is_device, _device),
+    (lambda spec, scheme: scheme in RTSP, _rtsp),
     (lambda spec, scheme: scheme in NETWORK, _network),
     (lambda spec, scheme: scheme == "csi", _csi),
     (lambda spec, scheme: scheme == "gst", _gst),

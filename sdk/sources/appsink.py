@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -22,24 +25,29 @@ _INSTALL = (
 
 
 class Appsink:
-    """A running pipeline that ends in an appsink of BGR or gray pictures."""
+    """A running pipeline that ends in an appsink of BGR or gray pictures.
 
-    def __init__(self, pipeline: str, *, name: str, todo: str) -> None:
+    settings: properties of its element that is named `source`, where they need no quoting.
+    """
+
+    def __init__(self, pipeline: str, *, name: str, todo: str, settings: Mapping[str, str] | None = None) -> None:
         """Start the pipeline. Raises SourceError where GStreamer is missing and where the pipeline does not start."""
-        self._gst = gst = _gstreamer(name)
+        self._gst = gst = gstreamer(name)
         self.fps: float | None = None
         self.failures = 0
         self._failed = ""
         try:
             self._pipeline = gst.parse_launch(pipeline)
         except RuntimeError as error:  # GLib.Error is one
-            raise SourceError(f"GStreamer refuses the pipeline: {_text(error)}", name, todo) from None
+            raise SourceError(f"GStreamer refuses the pipeline: {text_of(error)}", name, todo) from None
         found = self._pipeline.iterate_sinks() if isinstance(self._pipeline, gst.Bin) else None
         sinks = _all(gst, found) if found else []
         sinks = [sink for sink in sinks if sink.get_factory().get_name() == "appsink"]
         if not sinks:
             raise SourceError("the pipeline has no appsink", name, todo)
         self._sink = sinks[0]
+        for key, value in (settings or {}).items():
+            self._pipeline.get_by_name("source").set_property(key, value)
         self._pipeline.set_state(gst.State.PLAYING)
         self._first = self._pull()  # a live pipeline runs long before it has a camera
         if self._first is None:
@@ -86,11 +94,16 @@ class Appsink:
         """The first error of the pipeline, if it has one."""
         message = self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
         if message is not None and not self._failed:
-            self._failed = _text(message.parse_error()[0])
+            self._failed = text_of(message.parse_error()[0])
         return self._failed
 
 
-def _gstreamer(name: str) -> Any:
+def gstreamer(name: str) -> Any:
+    """The module `gi.repository.Gst`, ready for use. Raises SourceError where it is missing."""
+    # Debian's GStreamer brings libunwind for all, and with it another _Unwind_Resume: the next C++ exception, as
+    # OpenVINO's, would abort the process. The compiler's own goes before it.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     try:
         gi = import_module("gi")
         gi.require_version("Gst", "1.0")
@@ -110,6 +123,6 @@ def _all(gst: Any, iterator: Any) -> list[Any]:
         found.append(element)
 
 
-def _text(error: Any) -> str:
+def text_of(error: Any) -> str:
     """GStreamer's own words, which may repeat the address."""
     return redact(str(getattr(error, "message", error))).rstrip(".")

@@ -240,7 +240,8 @@ def device_camera(device: int | str, *, stall: float = STALL_SECONDS, wait: bool
 
 
 def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
-    """A camera on the network, by its address; its name is the address without user, password and tokens."""
+    """A camera on the network that FFmpeg reads, by its address; its name is the address without user, password and
+    tokens."""
     name = redact(address)
 
     def connect() -> Capture:

@@ -18,8 +18,9 @@ import pytest
 
 from edgead.errors import SourceError
 from edgead.frame import Frame, LostFrame, Reading, Signal
-from edgead.sources import open_source
+from edgead.sources import open_source, rtsp
 from edgead.sources.base import Source
+from tests.lent_gstreamer import lend
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
@@ -96,7 +97,21 @@ def is_frame(reading: Reading) -> bool:
     return isinstance(reading, Frame)
 
 
-@pytest.mark.parametrize(("kind", "options"), [("http", ["half"]), ("rtsp", [])])
+@pytest.fixture(params=["ffmpeg", "gstreamer"])
+def reader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Who reads RTSP."""
+    rtsp.has_rtsp.cache_clear()
+    if request.param == "gstreamer":
+        (tmp_path / "lent").mkdir()
+        lend(tmp_path / "lent", monkeypatch, "rtspsrc", "decodebin", "openh264dec")
+        assert rtsp.has_rtsp()
+    else:
+        monkeypatch.setattr(rtsp, "has_rtsp", lambda: False)
+    yield request.param
+    getattr(rtsp.has_rtsp, "cache_clear", lambda: None)()
+
+
+@pytest.mark.parametrize(("kind", "options"), [("http", ["half"])])
 def test_frames_go_on_after_every_kill(
     killable: Callable[..., Killable],
     kind: str,
@@ -104,6 +119,28 @@ def test_frames_go_on_after_every_kill(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    _frames_go_on(killable, kind, options, capfd, caplog)
+
+
+def test_frames_of_rtsp_go_on_after_every_kill(
+    killable: Callable[..., Killable],
+    reader: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lags = _frames_go_on(killable, "rtsp", [], capfd, caplog)
+    if reader == "gstreamer":
+        assert np.median(lags) < 0.03  # FFmpeg's are a frame period older
+
+
+def _frames_go_on(
+    killable: Callable[..., Killable],
+    kind: str,
+    options: list[str],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> list[float]:
+    """Kill and start a camera; how old its frames were when they were captured, in seconds."""
     chance = random.Random(5)
     camera = killable(kind, *options)
     camera.start()
@@ -136,6 +173,24 @@ def test_frames_go_on_after_every_kill(
     said = caplog.text + output.out + output.err + repr([(frame.source) for frame in frames])
     assert SECRET not in said and "joe" not in said
     assert caplog.text.count("lost: ") == 1 and caplog.text.count("is back") == 1  # within ten seconds
+    drawn = [picture[1] / 1e3 for picture in pictures if picture]
+    return [frame.captured_at - moment for frame, moment in zip(frames, drawn, strict=True)]
+
+
+def test_what_gstreamer_cannot_play_is_left_to_ffmpeg(
+    killable: Callable[..., Killable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lent").mkdir()
+    lend(tmp_path / "lent", monkeypatch, "rtspsrc", "decodebin")
+    camera = killable("rtsp")
+    camera.start()
+    whole = rtsp.pipeline()
+    monkeypatch.setattr(rtsp, "pipeline", lambda: whole.replace("decodebin", "identity"))  # as without a decoder
+    monkeypatch.setattr(rtsp, "has_rtsp", lambda: True)
+    with caplog.at_level(logging.WARNING), open_source(camera.address) as source:
+        frame = read_for(source, 5, is_frame)[-1]
+    assert isinstance(frame, Frame) and recognise(frame.image) in camera.sent()
+    assert "is read by FFmpeg, a picture later" in caplog.text and SECRET not in caplog.text
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for_when_asked(killable: Callable[..., Killable]) -> None:
