@@ -11,32 +11,44 @@ from edgead.sinks.base import Sink
 from edgead.sources.base import Source
 
 if TYPE_CHECKING:
+    from edgead.sinks.heat import Heat
     from edgead.sinks.images import Pictures
 
 __all__ = ["Sink", "open_sink"]
 
-KNOWN = ".jsonl, .sqlite, .db, .mp4, .avi, https://, http://"
-_ADDRESS = re.compile(r"(?i)(https?):/{1,2}(?=[^/])")  # a Path has lost the second slash
+KNOWN = ".jsonl, .sqlite, .db, .mp4, .avi, https://, http://, mqtt://, mqtts://, gpio://"
+_ADDRESS = re.compile(r"(?i)(https?|mqtts?|gpio):/{1,2}(?=[^/])")  # a Path has lost the second slash
 
 
 def open_sink(
     path: str | Path,
     *,
     source: Source | None = None,
-    scale: tuple[float, float] | None = None,
+    scale: tuple[float, float] | Heat | None = None,
     pictures: Pictures | None = None,
+    encoder: str = "auto",
 ) -> Sink:
-    """The sink for a path, `.jsonl`, `.sqlite` or `.db`, `.mp4` or `.avi`, or for an address, `https://` or `http://`.
-    Nothing is opened yet.
+    """The sink for a path, `.jsonl`, `.sqlite` or `.db`, `.mp4` or `.avi`, or for an address, `https://`, `http://`,
+    `mqtts://`, `mqtt://` or `gpio://`. Nothing is opened yet.
 
-    source, scale: for video, see `VideoSink`. pictures: which frames a database keeps, see `Pictures`; by default
-    rejects and one accept in a thousand, 2 GiB and 30 days at most. Raises SinkError for another suffix.
+    source, scale, encoder: for video, see `VideoSink`. pictures: which frames a database keeps, see `Pictures`; by
+    default rejects and one accept in a thousand, 2 GiB and 30 days at most. Raises SinkError for another suffix.
     """
-    if _ADDRESS.match(str(path)):
+    if found := _ADDRESS.match(str(path)):
+        scheme, rest = found[1].lower(), str(path)[found.end() :]
+        if scheme == "gpio":
+            from edgead.sinks.gpio import GpioSink
+
+            return GpioSink(f"gpio://{rest}")
         from edgead.sinks.spooled import SpooledSink
+
+        if scheme.startswith("mqtt"):
+            from edgead.sinks.mqtt import MqttSink
+
+            return SpooledSink(MqttSink(f"{scheme}://{rest}"))
         from edgead.sinks.webhook import WebhookSink
 
-        return SpooledSink(WebhookSink(_ADDRESS.sub(lambda found: f"{found[1].lower()}://", str(path), count=1)))
+        return SpooledSink(WebhookSink(f"{scheme}://{rest}"))
     suffix = Path(path).suffix.lower()
     if suffix == ".jsonl":
         from edgead.sinks.jsonl import JsonlSink
@@ -51,5 +63,5 @@ def open_sink(
     if suffix in (".mp4", ".avi"):
         from edgead.sinks.video import VideoSink
 
-        return VideoSink(path, source=source, scale=scale)
+        return VideoSink(path, source=source, scale=scale, encoder=encoder)
     raise SinkError(f"no sink is known for {suffix or 'a name without suffix'}", path, f"give one of {KNOWN}")

@@ -29,8 +29,9 @@ def annotate(result: Result, image: Image, scale: tuple[float, float], width: in
     shown = bgr if result.overlay is None else result.overlay
     small = np.asarray(cv2.resize(shown, inner, interpolation=cv2.INTER_AREA), np.uint8)
     if result.overlay is None and result.anomaly_map.size:
-        rgb = np.ascontiguousarray(small[..., ::-1])
-        small = overlay(rgb, result.anomaly_map, *scale, mask=result.pred_mask)[..., ::-1]
+        rgb = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
+        heated = overlay(rgb, result.anomaly_map, *scale, mask=result.pred_mask)
+        small = np.asarray(cv2.cvtColor(heated, cv2.COLOR_RGB2BGR), np.uint8)
     picture = np.zeros((height, width, 3), np.uint8)
     left = (width - inner[0]) // 2
     picture[banner : banner + inner[1], left : left + inner[0]] = small
@@ -39,15 +40,23 @@ def annotate(result: Result, image: Image, scale: tuple[float, float], width: in
         corner, other = (left + round(x), banner + round(y)), (left + round(x + wide), banner + round(y + high))
         cv2.rectangle(picture, corner, other, _COLOURS[Verdict.REJECT], 2)
     picture[:banner] = _COLOURS[result.verdict]
-    _write(picture, f"{result.verdict.value.upper()}  {result.pred_score:.3f}", banner, left=True)
-    _write(picture, f"{PurePath(result.source).name}  #{result.frame_id}", banner, left=False)
+    taken = _write(picture, f"{result.verdict.value.upper()}  {result.pred_score:.3f}", banner)
+    _write(picture, f"{PurePath(result.source).name}  #{result.frame_id}", banner, beside=taken)
     return picture
 
 
-def _write(picture: Image, text: str, banner: int, *, left: bool) -> None:
+def _write(picture: Image, text: str, banner: int, *, beside: int | None = None) -> int:
+    """Write at the left, or at the right as much of the end of a text as has room beside so many pixels; returns how
+    many pixels it takes."""
     size = banner / 40
     thickness = max(1, round(size * 2))
+    margin = banner // 4
     plain = text.encode("ascii", "replace").decode()  # the built-in font knows ASCII alone
-    wide = cv2.getTextSize(plain, _FONT, size, thickness)[0][0]
-    x = banner // 4 if left else picture.shape[1] - wide - banner // 4
+    while True:
+        wide = cv2.getTextSize(plain, _FONT, size, thickness)[0][0] + 2 * margin
+        if beside is None or not plain or wide + beside <= picture.shape[1]:
+            break
+        plain = plain[1:]
+    x = margin if beside is None else picture.shape[1] - wide + margin
     cv2.putText(picture, plain, (x, round(banner * 0.7)), _FONT, size, (255, 255, 255), thickness, cv2.LINE_AA)
+    return wide

@@ -20,13 +20,12 @@ import cv2
 
 from edgead.frame import Frame
 from edgead.result import Result, Verdict
-from edgead.sinks.records import moment
 from edgead.sinks.spool import sync_folder
 
 log = logging.getLogger(__name__)
 
 _PARTIAL = ".partial"
-_NAME = re.compile(r"(?P<at>\d{8}T\d{6}\.\d{6})Z-[0-9a-f]{16}-\d+-(?P<verdict>accept|warn|reject)\.(?:jpg|png)")
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{16}-\d+-(?P<verdict>accept|warn|reject)\.(?:jpg|png)")
 _AT = "%Y%m%dT%H%M%S.%f"
 
 
@@ -51,15 +50,19 @@ class Pictures:
             raise ValueError("pictures are jpg or png, accepts is 0 to 1, quality 1 to 100")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be half a million of them
 class Kept:
-    """A picture in the folder. at: when the frame was captured, ISO 8601. written: when the file was written, seconds
-    since 1970 UTC."""
+    """A picture in the folder. written: when the file was written, seconds since 1970 UTC."""
 
     name: str
-    at: str
     bytes: int
     written: float
+
+    @property
+    def at(self) -> str:
+        """When the frame was captured, ISO 8601."""
+        stamp = datetime.strptime(self.name.partition("Z")[0] + "+0000", _AT + "%z")
+        return stamp.isoformat(timespec="microseconds")
 
 
 def image_folder(database: Path) -> Path:
@@ -88,17 +91,17 @@ class PictureFolder:
         if self._sample is not None:
             return
         self._sample = random.Random(run)
-        found = list(os.scandir(self._folder)) if self._folder.is_dir() else []
+        names = sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
         with self._lock:
-            for entry in sorted(found, key=lambda entry: entry.name):
-                if match := _NAME.fullmatch(entry.name):
-                    at = datetime.strptime(match["at"] + "+0000", _AT + "%z")
-                    file = entry.stat()
-                    kept = Kept(entry.name, at.isoformat(timespec="microseconds"), file.st_size, file.st_mtime)
+            for name in names:
+                path = self._folder / name
+                if match := _NAME.fullmatch(name):
+                    file = path.stat()
+                    kept = Kept(name, file.st_size, file.st_mtime)
                     (self._accepts if match["verdict"] == "accept" else self._others).append(kept)
                     self._held += kept.bytes
-                elif entry.name.endswith(_PARTIAL) and entry.stat().st_mtime < time.time() - 3600:
-                    Path(entry.path).unlink(missing_ok=True)  # a killed process left it
+                elif name.endswith(_PARTIAL) and path.stat().st_mtime < time.time() - 3600:
+                    path.unlink(missing_ok=True)  # a killed process left it
 
     def keep(self, result: Result, frame: Frame, identity: str, *, behind: bool) -> dict[str, Any] | None:
         """Keep a frame if it is one to keep: what its record says of it, `file` and `sha256`, or why there is none
@@ -119,7 +122,7 @@ class PictureFolder:
                 log.warning("a picture cannot be kept, %s: %s", self._folder / name, why)
                 self._warned = True
             return {"missing": why}
-        kept = Kept(name, moment(result.captured_at), len(content), time.time())
+        kept = Kept(name, len(content), time.time())
         with self._lock:
             (self._accepts if accepted else self._others).append(kept)
             self._held += len(content)

@@ -25,6 +25,7 @@ LONGEST_RETRY = 30.0
 QUIET_SECONDS = 60.0  # between two reports of failure, for a sink that comes and goes
 CLOSE_SECONDS = 10.0  # how long the end of a run waits for records that still come through
 STUCK_SECONDS = 20.0  # and how much longer for the one that is being delivered
+MOST_LEFT = 64  # spools of earlier runs open at once: each takes a descriptor, and a crash loop leaves thousands
 
 
 class SpooledSink(Sink):
@@ -34,7 +35,7 @@ class SpooledSink(Sink):
     A sink that is slow or fails therefore holds nothing up and loses nothing: it is tried again, at growing
     intervals, and the log says so, at most once a minute, and once more when it takes records again. What a run could
     not deliver, also one that was killed, is delivered first by the next run of the same sink. `waiting` counts what is
-    not delivered.
+    not delivered, of earlier runs what the MOST_LEFT spools hold whose turn is next.
 
     The sink itself has to open when the run begins, so that a wrong name shows at once. A spool that cannot be
     written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost; what
@@ -125,27 +126,30 @@ class SpooledSink(Sink):
         except OSError as error:
             raise self._unspooled(error) from error
 
-    def _abandoned(self) -> list[Spool]:
-        if not self._root.is_dir():
-            return []
-        found = [Spool(folder) for folder in sorted(self._root.iterdir()) if folder.is_dir()]
-        left = [spool for spool in found if spool.adopt()]
-        for spool in left:
-            if not spool.waiting:
-                spool.close()
-        return [spool for spool in left if spool.waiting]
+    def _abandoned(self, after: str = "") -> list[Spool]:
+        """Take over the oldest spools that runs have left which are no more, of those with names after this one."""
+        left: list[Spool] = []
+        for folder in sorted(self._root.iterdir()) if self._root.is_dir() else ():
+            spool = Spool(folder)
+            if folder.name > after and folder.is_dir() and spool.adopt():
+                if spool.waiting:
+                    left.append(spool)
+                else:
+                    spool.close()
+            if len(left) == MOST_LEFT:
+                break
+        return left
 
     def _deliver(self) -> None:
         """The thread that delivers: everything of one spool after the other, the run's own last."""
         try:
-            for spool in (*self._left, self._spool):
-                last = False
-                while not self._passed_on(spool):
-                    if last:
+            while self._left:
+                for spool in self._left:
+                    if not self._came_through(spool):
                         return
-                    last = self._closing.is_set()  # then once more, without waiting
-                if spool is not self._spool:
                     spool.close()
+                self._left = self._abandoned(after=self._left[-1].folder.name)
+            self._came_through(self._spool)
         except BaseException as error:  # noqa: BLE001 - the thread that writes raises it
             self._broken = error
         finally:
@@ -153,6 +157,15 @@ class SpooledSink(Sink):
                 self._inner.close()
             except SinkError as error:
                 log.warning("%s", error)
+
+    def _came_through(self, spool: Spool) -> bool:
+        """Deliver a spool, again and again until that succeeds; False when the run's time is over before."""
+        last = False
+        while not self._passed_on(spool):
+            if last:
+                return False
+            last = self._closing.is_set()  # then once more, without waiting
+        return True
 
     def _passed_on(self, spool: Spool) -> bool:
         """Deliver a spool to its end; False when that failed or the run's time is over."""

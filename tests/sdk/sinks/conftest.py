@@ -31,7 +31,7 @@ def make_result() -> Make:
         timing = {"infer": 1.23456, "total": 9.5}
         result = Result(
             score, verdict is Verdict.REJECT, anomaly_map, anomaly_map > 1, 2 * score, verdict, regions, frame_id,
-            frame.source, frame.captured_at, timing, "ab" * 32,
+            frame.source, frame.captured_at, timing, "ab" * 32, engine="cd" * 32,
         )  # fmt: skip
         return result, frame
 

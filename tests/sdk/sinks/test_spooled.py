@@ -224,6 +224,26 @@ def test_two_runs_at_once_have_their_own_spools(tmp_path: Path, make_result: Mak
 # Through the writer of a stream
 
 
+def test_what_a_crash_loop_has_left_takes_few_descriptors_and_comes_in_order(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooled, "MOST_LEFT", 3)
+    root = tmp_path / "memory.spool"
+    left = [f'{{"id":"{run:016x}-1"}}'.encode() for run in range(20)]
+    for run, record in enumerate(left):
+        folder = root / f"{run:020d}-{run:016x}"
+        folder.mkdir(parents=True)
+        (folder / "1.jsonl").write_bytes(record + b"\n")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    memory = Memory(tmp_path / "memory", seconds=0.01)
+    with SpooledSink(memory, root) as sink:
+        sink.write(*make_result())
+        assert len(os.listdir("/proc/self/fd")) < before + 3 + 10  # noqa: PTH208 - its own spool, and what reads
+    assert memory.kept[:20] == left
+    assert len(memory.kept) == 21
+    assert not root.exists()
+
+
 def test_every_sink_of_a_run_gives_a_record_the_same_id(tmp_path: Path, make_result: Make, lost: LostFrame) -> None:
     errors: list[BaseException] = []
     names = ("a.sqlite", "b.sqlite")

@@ -19,6 +19,7 @@ from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks import open_sink
 from edgead.sinks.audit import audit
+from edgead.sinks.records import canonical
 from edgead.sinks.sqlite import SqliteSink
 
 Make = Callable[..., tuple[Result, Frame]]
@@ -40,12 +41,11 @@ def test_every_verdict_region_and_fault_has_its_row(
         sink.write(rejected, frame)
         sink.write(*make_result(4, Verdict.ACCEPT))
         sink.lost(lost)
-    view = query(
-        path, "SELECT frame_id, source, captured_at, verdict, pred_score, pred_label, raw_score, bundle FROM results"
-    )
+    columns = "frame_id, source, captured_at, verdict, pred_score, pred_label, raw_score, bundle, engine"
+    view = query(path, f"SELECT {columns} FROM results")
     assert view == [
-        (3, "rtsp://cell-4/top", "2023-11-14T22:13:23.250000+00:00", "reject", 0.9, 1, 1.8, "ab" * 32),
-        (4, "rtsp://cell-4/top", "2023-11-14T22:13:24.250000+00:00", "accept", 0.1, 0, 0.2, "ab" * 32),
+        (3, "rtsp://cell-4/top", "2023-11-14T22:13:23.250000+00:00", "reject", 0.9, 1, 1.8, "ab" * 32, "cd" * 32),
+        (4, "rtsp://cell-4/top", "2023-11-14T22:13:24.250000+00:00", "accept", 0.1, 0, 0.2, "ab" * 32, "cd" * 32),
     ]
     assert json.loads(str(query(path, "SELECT timing FROM verdicts")[0][0])) == {"infer": 1.235, "total": 9.5}
     assert query(path, "SELECT verdict_id, x, y, width, height, area, peak FROM regions") == [
@@ -69,6 +69,19 @@ def test_a_database_is_continued_with_a_new_run(tmp_path: Path, make_result: Mak
     assert query(path, "SELECT run_id, frame_id FROM verdicts") == [(1, 0), (2, 1), (3, 2)]
     assert query(path, "SELECT id, ended_at IS NOT NULL FROM runs") == [(1, 1), (2, 1), (3, 1)]
     assert audit(path).kinds == {"begin": 3, "verdict": 3, "end": 3}
+
+
+def test_a_database_from_before_engines_were_named_is_continued(tmp_path: Path, make_result: Make) -> None:
+    """Its records do not say which engine; the view was ready for it from the start of the schema."""
+    path = tmp_path / "results.sqlite"
+    with SqliteSink(path) as sink:
+        record = json.loads(sink.of_result(*make_result(0)))
+        del record["engine"]
+        sink.keep(canonical(record))
+    with SqliteSink(path) as sink:
+        sink.write(*make_result(1))
+    assert query(path, "SELECT frame_id, engine FROM verdicts") == [(0, None), (1, "cd" * 32)]
+    assert audit(path).broken is None
 
 
 def test_a_batch_is_committed_when_full_when_old_and_when_told(

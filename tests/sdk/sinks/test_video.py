@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,16 @@ from edgead.result import Result, Verdict
 from edgead.sinks import open_sink
 from edgead.sinks import video as video_module
 from edgead.sinks.annotate import annotate
+from edgead.sinks.opencv_encoder import CODECS
 from edgead.sinks.video import VideoSink
 from edgead.sources import open_source
 
 Make = Callable[..., tuple[Result, Frame]]
+
+
+@pytest.fixture(autouse=True)
+def without_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gi", None)
 
 
 def read(path: Path) -> list[np.ndarray]:
@@ -62,6 +69,20 @@ def test_the_picture_shows_heat_and_box_where_the_defect_is(make_result: Make) -
     assert np.abs(hot - 90).max() > 40 > np.abs(cold - 90).max()
     x, y, width, _ = (round(value * scale) for value in result.regions[0].box)
     assert picture[banner + y, left + x + width // 2, 2] > 150  # the upper side of the box, red
+
+
+def test_a_long_name_does_not_run_into_the_verdict(make_result: Make) -> None:
+    result, frame = make_result(12345, Verdict.REJECT, 240, 320)
+    for width in (1280, 320, 160):
+        short, long = (
+            annotate(replace(result, source=f"cameras/{name}"), frame.image, (0.0, 2.0), width, 240)[:24]
+            for name in ("x", "a camera with a name that is quite long indeed")
+        )
+        verdict = cv2.getTextSize("REJECT  0.900", cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)[0][0] + 6
+        np.testing.assert_array_equal(short[:, :verdict], long[:, :verdict])
+        right = [np.flatnonzero((banner[:, verdict:] > 200).all(axis=2).any(axis=0)) for banner in (short, long)]
+        assert width == 160 or right[0].max() == right[1].max()  # the number of the frame, at the right edge
+        assert len(right[1]) >= len(right[0])
 
 
 @pytest.mark.parametrize("shape", [(96, 128), (128, 96, 1)])
@@ -170,7 +191,7 @@ def test_places_that_cannot_be_written(locked_folder: Path, tmp_path: Path) -> N
 def test_a_codec_that_is_missing_is_an_error(
     tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(video_module.CODECS, ".mp4", "zzzz")
+    monkeypatch.setitem(CODECS, ".mp4", "zzzz")
     monkeypatch.setattr(video_module, "FPS", 0.0)
     with (
         pytest.raises(SinkError, match=r"cannot write \.mp4 video, .*use \.mp4 or \.avi"),
