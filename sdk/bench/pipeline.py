@@ -18,10 +18,12 @@ from edgead.summary import Summary
 
 @dataclass
 class Piped:
-    """Frames per second of every round, engine and pipeline by turns, and the summary of the last pipeline round."""
+    """Frames per second of every round, engine and pipeline by turns, the seconds of each pipeline round that passed in
+    its engine (0..1 of the round), and the summary of the last pipeline round."""
 
     engine: list[float] = field(default_factory=list)
     pipeline: list[float] = field(default_factory=list)
+    inside: list[float] = field(default_factory=list)
     summary: Summary | None = None
 
     @property
@@ -29,11 +31,17 @@ class Piped:
         """Median over the rounds of pipeline / engine: what is left of the engine's speed with everything around it."""
         return statistics.median(whole / bare for whole, bare in zip(self.pipeline, self.engine, strict=True))
 
+    @property
+    def overhead(self) -> float:
+        """Median over the rounds: of the time of a frame, the share in which the engine waits for something else."""
+        return 1 - statistics.median(self.inside)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "engine_frames_per_second": [round(rate, 2) for rate in self.engine],
             "pipeline_frames_per_second": [round(rate, 2) for rate in self.pipeline],
             "pipeline_share_of_engine": round(self.share, 4),
+            "pipeline_overhead": round(self.overhead, 4),
             "pipeline": self.summary.to_json() if self.summary else None,
         }
 
@@ -54,8 +62,10 @@ def pipelines(
         piped.engine.append(_alone(detector, frames))
         with Stream(detector, open_source(source), policy="every", max_frames=frames) as run:
             begin = time.perf_counter()
-            judged = sum(1 for _ in run)
-            piped.pipeline.append(judged / (time.perf_counter() - begin))
+            inferring = [result.timing["infer"] / 1e3 for result in run]
+            taken = time.perf_counter() - begin
+        piped.pipeline.append(len(inferring) / taken)
+        piped.inside.append(min(1.0, sum(inferring) / taken))
         piped.summary = run.summary
     progress("measuring pipelines", len(turns), len(turns))
     return measured

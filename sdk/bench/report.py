@@ -67,8 +67,8 @@ class Report:
           - `memory_mib`: `resident` and `device` (null on a CPU), as `Memory` says
           - `joules_per_image`: by meter, and their `sum`; null where there is no meter
           - `pipeline`: null where it was not asked for, else `engine_frames_per_second` and
-            `pipeline_frames_per_second` of every round, `pipeline_share_of_engine`, and in `pipeline` the summary of
-            the last round.
+            `pipeline_frames_per_second` of every round, `pipeline_share_of_engine`, `pipeline_overhead` (of the time of
+            a frame, the share in which the engine waits), and in `pipeline` the summary of the last round.
         """
         return {
             "edgead": __version__,

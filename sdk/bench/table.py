@@ -55,7 +55,7 @@ def _pipelines(report: Report, named: int) -> list[str]:
     for engine in report.engines:
         if engine.piped:
             alone, whole = (statistics.median(rates) for rates in (engine.piped.engine, engine.piped.pipeline))
-            keeps = f"  keeps {engine.piped.share:.0%}"
+            keeps = f"  keeps {engine.piped.share:.0%}, waits {engine.piped.overhead:.0%}"
             rows.append(f"  {engine.name:<{named - 2}}{alone:>14.1f}{whole:>16.1f}{keeps}")
     only = report.engines[0].piped
     if len(report.engines) == 1 and only and only.summary:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import edgead
@@ -10,9 +12,26 @@ from edgead.errors import SourceError
 
 
 def test_the_share_is_the_median_of_the_rounds():
-    piped = Piped(engine=[100.0, 200.0, 100.0], pipeline=[50.0, 50.0, 90.0])
+    piped = Piped(engine=[100.0, 200.0, 100.0], pipeline=[50.0, 50.0, 90.0], inside=[0.9, 0.7, 0.8])
     assert piped.share == 0.5
     assert piped.to_json()["pipeline_share_of_engine"] == 0.5
+    assert piped.overhead == pytest.approx(0.2) and piped.to_json()["pipeline_overhead"] == 0.2
+
+
+class Slow:
+    """An engine that takes ten milliseconds, and judgement that takes as long again."""
+
+    def __init__(self, detector, monkeypatch):
+        for name in ("infer", "judge"):
+            does = getattr(detector, name)
+            monkeypatch.setattr(detector, name, lambda *given, does=does: (time.sleep(0.01), does(*given))[1])
+
+
+def test_the_overhead_is_what_the_engine_waits(fp32_bundle, monkeypatch):
+    with edgead.load(fp32_bundle, target="openvino") as detector:
+        Slow(detector, monkeypatch)
+        (piped,) = pipelines([detector], "synthetic://?size=64", frames=20, rounds=1)
+    assert 0.2 < piped.overhead < 0.8
 
 
 def test_detectors_take_turns(fp32_bundle, monkeypatch):

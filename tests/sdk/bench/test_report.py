@@ -23,7 +23,7 @@ def report(sleeper):
     fast.milliseconds = {1: [[2.0] * 10, [2.0] * 10, [2.4] * 10]}
     facts, joules = ("openvino", "2026.1", "Some Xeon"), {"RAPL": 0.5, "GPU": 0.25}
     engines = [
-        Measured("a<b.edgead", "fp32", *facts, Memory(50 << 20), slow, joules, Piped([100.0], [80.0])),
+        Measured("a<b.edgead", "fp32", *facts, Memory(50 << 20), slow, joules, Piped([100.0], [80.0], [0.95])),
         Measured("a<b.edgead", "int8", *facts, Memory(20 << 20, 10 << 20), fast),
     ]
     engines[0].piped.summary = Summary("line.mp4")
@@ -66,7 +66,7 @@ def test_text_shows_the_machine_and_a_row_for_each(report):
     assert rows[0][3:] == ["6.000", "8.000", "8.000", "50.0", "0.7500", "1"]
     assert rows[1][3:] == ["2.000", "2.400", "2.400", "30.0", "-", "0.40", "(0.25", "to", "0.50)"]
     assert rows[2][3:] == ["166.7", "250.0"] and rows[3][3:] == ["468.8", "-"]
-    assert rows[4][3:] == ["100.0", "80.0", "keeps", "80%"] and len(rows) == 5
+    assert rows[4][3:] == ["100.0", "80.0", "keeps", "80%,", "waits", "5%"] and len(rows) == 5
     assert "energy by RAPL, GPU" in text and "no INA3221" in text and "frames read" not in text
 
 
