@@ -19,10 +19,12 @@ from edgead import __version__
 from edgead.bundle import GRAPH, Bundle
 from edgead.data.layout import Sample
 from edgead.data.loading import load_images
+from edgead.drift.reference import Reference
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import ExportError
 from edgead.evaluation.thresholds import Thresholds, fit_thresholds
 from edgead.export.graph import OUTPUTS, to_graph
+from edgead.export.known_images import choose_known
 from edgead.export.verification.answers import Answers, run_all
 from edgead.export.verification.parity import PARITY_IMAGES, check_parity
 from edgead.manifest import Manifest, Variant
@@ -52,13 +54,15 @@ def make_bundle(
     max_batch: int = 8,
     threshold: str = "tail",
     labelled: Sequence[Sample] = (),
+    self_test: bool = True,
     progress: Progress = silent,
 ) -> Bundle:
     """Export a detector with thresholds fitted on `validation`: normal images that training held out.
 
     The graph is compared with the model on some of them first. The same weights and images give the same bundle, bit
     for bit. With `threshold="f1"` the reject threshold comes from `labelled`, images of defects, which should be none
-    that test the detector later. Raises ExportError where the graph differs from the model by more than the tolerance.
+    that test the detector later. self_test: store some of the images, good ones and bad ones, to check engines by
+    (`choose_known`). Raises ExportError where the graph differs from the model by more than the tolerance.
     """
     if not validation:
         raise ExportError(
@@ -71,8 +75,22 @@ def make_bundle(
     parity = check_parity(model, graph, images[: min(PARITY_IMAGES, max_batch)])
     with OnnxRuntimeEngine(graph, max_batch=max_batch) as engine:
         answers = run_all(engine.infer, images, max_batch, progress, "fitting thresholds")
-        bad = run_all(engine.infer, load_images(labelled, height, width), max_batch).scores if labelled else None
-    thresholds = thresholds_of(answers, threshold, bad)
+        defects = load_images(labelled, height, width)
+        bad = run_all(engine.infer, defects, max_batch).scores if labelled else None
+        thresholds = thresholds_of(answers, threshold, bad)
+        known = None
+        if self_test:
+            seed = int(origin.training.get("seed", 0))
+            known = choose_known(
+                engine.infer, images, answers, thresholds, batch=max_batch, bad=defects, seed=seed, progress=progress
+            )
+    variant = Variant(
+        GRAPH["fp32"],
+        thresholds,
+        score_range(answers, thresholds),
+        good_scores=Reference.of_scores(answers.scores),
+        self_test=known.scores if known else {},
+    )
     manifest = Manifest(
         family=origin.family,
         options=origin.options,
@@ -81,11 +99,13 @@ def make_bundle(
         width=width,
         max_batch=max_batch,
         outputs=getattr(model, "outputs", OUTPUTS),
-        variants={"fp32": Variant(GRAPH["fp32"], thresholds, score_range(answers, thresholds))},
+        variants={"fp32": variant},
         training={**origin.training, "parity_map": parity.anomaly_map, "parity_score": parity.score},
         tools=tools(),
+        self_test=known.images if known else None,
     )
-    return Bundle(manifest, {GRAPH["fp32"]: graph, "preview.png": preview(images[0])})
+    stored = known.members if known else {}
+    return Bundle(manifest, {GRAPH["fp32"]: graph, "preview.png": preview(images[0]), **stored})
 
 
 def thresholds_of(normal: Answers, method: str, anomalous_scores: NDArray[np.float32] | None = None) -> Thresholds:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgead.detector import Detector
     from edgead.errors import EdgeadError
     from edgead.frame import Frame, LostFrame
+    from edgead.live import LiveDetector
     from edgead.loading import load
     from edgead.result import Region, Result, Verdict
     from edgead.sinks import open_sink
@@ -31,6 +32,7 @@ _HOME = {
     "Detector": "detector",
     "EdgeadError": "errors",
     "Frame": "frame",
+    "LiveDetector": "live",
     "LostFrame": "frame",
     "Region": "result",
     "Result": "result",
@@ -47,6 +49,7 @@ __all__ = [
     "Detector",
     "EdgeadError",
     "Frame",
+    "LiveDetector",
     "LostFrame",
     "Region",
     "Result",

@@ -12,7 +12,7 @@ from typing import Any
 from edgead.archive import read_archive, write_archive
 from edgead.atomic import locked
 from edgead.errors import BundleError
-from edgead.manifest import MAX_BYTES, Manifest, Variant, validate
+from edgead.manifest import BAD, GOOD, MAX_BYTES, Manifest, Variant, validate
 
 MANIFEST = "manifest.json"
 GRAPH = {
@@ -21,7 +21,15 @@ GRAPH = {
     "int8": "model.int8.onnx",
     "mixed": "model.mixed.onnx",
 }
-MEMBERS = (*GRAPH.values(), "calibration.json", "calibration.mixed.json", "preview.png")
+SELF_TEST = {kind: tuple(f"selftest-{kind}-{number}.png" for number in (1, 2, 3)) for kind in (GOOD, BAD)}
+MEMBERS = (
+    *GRAPH.values(),
+    "calibration.json",
+    "calibration.mixed.json",
+    "preview.png",
+    *SELF_TEST[GOOD],
+    *SELF_TEST[BAD],
+)
 _AGAIN = "export the bundle again, or get it again from where it was made"
 
 
@@ -83,6 +91,9 @@ def read_bundle(path: Path | str) -> Bundle:
     for precision, variant in manifest.variants.items():
         if variant.member not in members:
             raise BundleError(f"the {precision} graph is missing", f"{path}:{variant.member}", _AGAIN)
+    for member in manifest.self_test.expected if manifest.self_test else ():
+        if member not in members:
+            raise BundleError("an image of the self-test is missing", f"{path}:{member}", _AGAIN)
     return Bundle(manifest, members)
 
 
@@ -105,9 +116,10 @@ def change_bundle(path: Path, before: Bundle, change: Callable[[Bundle], Bundle]
     return changed
 
 
-def _detector(bundle: Bundle) -> tuple[Manifest, bytes]:
+def _detector(bundle: Bundle) -> tuple[Manifest, bytes, dict[str, bytes]]:
     """What the precisions of a bundle have in common."""
-    return replace(bundle.manifest, variants={}, preferred="fp32"), bundle.graph("fp32")
+    images = {name: bundle.members[name] for name in (*SELF_TEST[GOOD], *SELF_TEST[BAD]) if name in bundle.members}
+    return replace(bundle.manifest, variants={}, preferred="fp32"), bundle.graph("fp32"), images
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Detector:
     ) -> None:
         variant = bundle.manifest.variant(precision)
         self.bundle, self.precision = bundle, precision
-        self.bands = Bands(variant.thresholds, variant.score_range)
+        self._bands = Bands(variant.thresholds, variant.score_range)
         self.height, self.width = bundle.manifest.height, bundle.manifest.width
         self.max_batch = bundle.manifest.max_batch
         self.digest = bundle.digest
@@ -49,6 +49,16 @@ class Detector:
             raise
 
     @property
+    def bands(self) -> Bands:
+        """What scores mean."""
+        return self._bands
+
+    @bands.setter
+    def bands(self, bands: Bands) -> None:
+        self._bands = bands
+        self._pipeline.threshold = bands.thresholds.pixel.value
+
+    @property
     def thresholds(self) -> Thresholds:
         """In raw units."""
         return self.bands.thresholds
@@ -57,6 +67,15 @@ class Detector:
     def score_range(self) -> tuple[float, float]:
         """Raw scores that become 0 and 1."""
         return self.bands.score_range
+
+    def adopt(self, bundle: Bundle) -> None:
+        """Judge by another bundle of the same graph, from the next frame on: by its thresholds, and in its name.
+
+        For the thread that judges. Raises BundleError where it lacks the precision, which changes nothing.
+        """
+        variant = bundle.manifest.variant(self.precision)
+        self.bundle, self.digest = bundle, bundle.digest
+        self.bands = Bands(variant.thresholds, variant.score_range)
 
     def close(self) -> None:
         """Free the engine and what is around it."""
@@ -134,5 +153,6 @@ class Detector:
             captured_at=frame.captured_at,
             timing=timing,
             bundle=self.digest,
+            engine=self.engine.digest,
             overlay=answer.overlay,
         )

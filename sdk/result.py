@@ -56,11 +56,12 @@ class Result:
     pred_score: 0..1, where 0.5 is the threshold. pred_label: True when anomalous (verdict `reject`). anomaly_map:
     float32 [H, W] of the graph, raw units. pred_mask: bool [H, W], anomaly_map >= the pixel threshold; both are [0, 0]
     where a detector on a GPU was asked to leave maps there. raw_score: the graph's score. timing: milliseconds per
-    stage. bundle: SHA-256 of the bundle's manifest. captured_at: seconds since 1970-01-01 UTC. overlay: uint8
-    [h, w, 3] BGR, the frame with its map over it, half hot at the pixel threshold and outlined there, where a detector
-    on a GPU was asked for it. Where rules were applied (`edgead.verdicts`): raw_verdict, what the detector said before
-    them; ruled_score, the score in raw units of what areas and a least size left of the map, which pred_score is then
-    made of, None where they left everything; part, what the verdict is of.
+    stage. bundle: SHA-256 of the bundle's manifest. engine: SHA-256 of the serialised engine, empty where it is not
+    known. captured_at: seconds since 1970-01-01 UTC. overlay: uint8 [h, w, 3] BGR, the frame with its map over it, half
+    hot at the pixel threshold and outlined there, where a detector on a GPU was asked for it. Where rules were applied
+    (`edgead.verdicts`): raw_verdict, what the detector said before them; ruled_score, the score in raw units of what
+    areas and a least size left of the map, which pred_score is then made of, None where they left everything; part,
+    what the verdict is of.
     """
 
     pred_score: float
@@ -79,6 +80,7 @@ class Result:
     raw_verdict: Verdict | None = None
     ruled_score: float | None = None
     part: Part | None = None
+    engine: str = ""
 
     def record(self) -> dict[str, Any]:
         """The result without its arrays, ready for JSON: one line of a results file. What rules did is in it where
@@ -98,5 +100,6 @@ class Result:
             "regions": [{"box": list(r.box), "area": r.area, "peak": r.peak} for r in self.regions],
             "timing": {stage: round(ms, 3) for stage, ms in self.timing.items()},
             "bundle": self.bundle,
+            "engine": self.engine,
             **ruled,
         }

@@ -21,7 +21,8 @@ class Summary:
     `frames` was still on its way when the run ended. verdicts: of frames, or of parts where a trigger makes parts of
     them. parts, part_faults: how many parts have a verdict, and how many have none. changes: what observers have
     noticed, the first 1000 of them. spooled: records that wait on the disk for a sink that does not have them yet; at
-    the end of a run those of a sink that fails, which its next run delivers.
+    the end of a run those of a sink that fails, which its next run delivers. swaps: how often another detector took
+    over, counted by whoever swaps (`edgead.LiveDetector`).
 
     Stages, in milliseconds: capture (getting a frame from the source, waiting for the camera included), prepare
     (resizing), wait (in the queue), infer, judge, sinks (writing one record in one sink), total (from the capture to
@@ -31,7 +32,7 @@ class Summary:
     def __init__(self, source: str = "") -> None:
         self.source = source
         self.frames = self.judged = self.dropped = self.lost = self.spooled = 0
-        self.parts = self.part_faults = 0
+        self.parts = self.part_faults = self.swaps = 0
         self.verdicts: Counter[Verdict] = Counter()
         self.changes: list[Change] = []
         self.stages = {stage: Histogram() for stage in STAGES}
@@ -83,12 +84,14 @@ class Summary:
                 self.stages[stage].add(milliseconds)
 
     def to_json(self) -> dict[str, Any]:
-        """The summary ready for JSON; `parts` and `changes` are in it where there are some."""
+        """The summary ready for JSON; `parts`, `changes` and `swaps` are in it where there are some."""
         ruled: dict[str, Any] = {}
         if self.parts or self.part_faults:
             ruled["parts"] = {"judged": self.parts, "faults": self.part_faults}
         if self.changes:
             ruled["changes"] = [change.to_json() for change in self.changes]
+        if self.swaps:
+            ruled["swaps"] = self.swaps
         return {
             "source": self.source,
             "frames": self.frames,
@@ -117,6 +120,8 @@ class Summary:
         ]
         if self.parts or self.part_faults:
             head.append(f"{self.parts} parts judged, {self.part_faults} without a verdict")
+        if self.swaps:
+            head.append(f"another detector took over {self.swaps} times")
         head += [f"changed at frame {change.frame_id}: {change.text}" for change in self.changes[:10]]
         if self.spooled:
             head.append(f"{self.spooled} records wait in a spool for the next run, as a sink did not take them")

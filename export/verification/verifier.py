@@ -3,7 +3,7 @@ right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,10 @@ from edgead.bundle import GRAPH, Bundle
 from edgead.calibration.images import Roles
 from edgead.data.loading import load_images
 from edgead.data.samples import Sample
+from edgead.drift.reference import Reference
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.export.known_images import scores_of_known
 from edgead.export.package import score_range, thresholds_of
 from edgead.export.verification.answers import Answers, run_all
 from edgead.export.verification.comparison import Comparison, Measured, compare, measure
@@ -27,11 +29,14 @@ from edgead.progress import Progress, silent
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """An engine that was compared: how, and the thresholds and the range of scores that are its own."""
+    """An engine that was compared: how, and what is its own: the thresholds, the range of scores, what is remembered of
+    good images' scores, and its scores of the images of the bundle's self-test."""
 
     comparison: Comparison
     measured: Measured
     score_range: tuple[float, float]
+    good_scores: Reference
+    self_test: Mapping[str, float]
 
     def variant(self, precision: str) -> Variant:
         """What a bundle says of it."""
@@ -44,7 +49,15 @@ class Verified:
                 "aupro": found.metrics.aupro,
                 "images": found.images,
             }
-        return Variant(GRAPH[precision], self.measured.thresholds, self.score_range, metrics, found.to_json())
+        return Variant(
+            GRAPH[precision],
+            self.measured.thresholds,
+            self.score_range,
+            metrics,
+            found.to_json(),
+            self.good_scores,
+            self.self_test,
+        )
 
 
 class Verifier:
@@ -94,7 +107,13 @@ class Verifier:
         thresholds = thresholds_of(normal, self._method, bad)
         measured = measure(self.held, answers, thresholds)
         comparison = compare(self.held, self.reference, measured, target=engine.name, emulated=emulated)
-        return Verified(comparison, measured, score_range(normal, thresholds))
+        return Verified(
+            comparison,
+            measured,
+            score_range(normal, thresholds),
+            Reference.of_scores(normal.scores),
+            scores_of_known(self._bundle, engine.infer, thresholds, batch),
+        )
 
     def check_runtime(self, engine: Engine, graph: bytes) -> None:
         """Raise GateRefused where a running engine computes something else than ONNX Runtime does of the same graph, on

@@ -20,6 +20,7 @@ from edgead.cli.run_data import defects
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
 from edgead.export.build import BuildReport, build_engine
+from edgead.export.known_images import described
 from edgead.export.options import BuildOptions
 from edgead.export.plan_options import PlanOptions
 from edgead.progress import progress_bar
@@ -111,6 +112,9 @@ def describe(bundle: Path, report: BuildReport) -> list[str]:
         lines += [f"    {layer}" for layer in report.gpu_layers]
     lines += comparison_lines(report.comparison)
     lines += pace_lines(report)
+    manifest = report.bundle.manifest
+    if manifest.self_test is not None:
+        lines.append(f"  {described(manifest.self_test, manifest.variant(report.precision))}")
     lines.append(
         f"  kept in {report.engine}"
         if report.engine

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from edgead.cli.options import json_option, print_json
+from edgead.cli.options import PATH, json_option, precision_option, print_json, target_option
 from edgead.doctor import examine
+
+if TYPE_CHECKING:
+    from edgead.selftest import SelfTest
 
 
 @click.command("doctor")
+@click.argument("bundle", type=PATH, required=False)
+@target_option
+@precision_option
 @json_option
-def doctor_command(as_json: bool) -> None:
-    """Show what is installed, which engines can run here, and why the others cannot."""
+def doctor_command(bundle: Path | None, target: str, precision: str | None, as_json: bool) -> None:
+    """Show what is installed, which engines can run here, and why the others cannot.
+
+    With a BUNDLE, start its engine as well, and have it judge the images in the bundle whose verdict is known; one that
+    judges them otherwise ends in an error.
+    """
     facts = examine()
-    if as_json:
+    if as_json and bundle is None:
         print_json(facts)
+    elif not as_json:
+        _show(facts)
+    if bundle is None:
         return
+    from edgead.loading import load  # whose packages may be what is missing
+    from edgead.selftest import self_test
+
+    with load(bundle, target=target, precision=precision) as detector:
+        test = self_test(detector)
+        engine = f"{detector.precision} on {detector.engine.name}"
+    if as_json:
+        print_json({**facts, "self_test": test.to_json()})
+    else:
+        click.echo("\n".join(_tested(f"{bundle}, {engine}", test)))
+    test.require(str(bundle))
+
+
+def _tested(what: str, test: SelfTest) -> list[str]:
+    if not test.images:
+        return [f"{what}: no images to check it by are stored; export the bundle again"]
+    return [f"{what}: {sum(check.passed for check in test.checks)} of {test.images} images as expected", *test.lines()]
+
+
+def _show(facts: dict[str, Any]) -> None:
     console = Console(highlight=False, markup=False)  # `edgead[train]` is no style
     console.print(f"edgead {facts['edgead']}, Python {facts['python']}, {facts['platform']}")
     native = facts["native"]

@@ -8,6 +8,7 @@ import click
 
 from edgead.cli.options import PATH, check_writable, json_option, print_json, score_option
 from edgead.cli.run_data import defects, validation_samples
+from edgead.export.known_images import described
 from edgead.export.package import Origin, make_bundle
 from edgead.progress import progress_bar
 from edgead.training.run import load_model, origin, read_run
@@ -27,7 +28,13 @@ from edgead.training.run import load_model, origin, read_run
 @click.option(
     "--labelled",
     type=PATH,
-    help="Images of defects, other than the test images: the reject threshold is then that of the best F1.",
+    help="Images of defects, other than the test images: the reject threshold is then that of the best F1, unless "
+    "--threshold says otherwise, and the self-test's bad images are of them.",
+)
+@click.option(
+    "--self-test/--no-self-test",
+    default=True,
+    help="Store some images of good and of bad parts in the bundle, by which a line checks its engine.",
 )
 @score_option
 @json_option
@@ -38,6 +45,7 @@ def export_command(
     max_batch: int,
     threshold: str | None,
     labelled: Path | None,
+    self_test: bool,
     score: str | None,
     as_json: bool,
 ) -> None:
@@ -52,16 +60,20 @@ def export_command(
             height=model.options.height,
             width=model.options.width,
             max_batch=max_batch,
-            threshold="f1" if labelled else threshold or model.threshold,
+            threshold=threshold or ("f1" if labelled else model.threshold),
             labelled=defects(labelled),
+            self_test=self_test,
             progress=progress,
         )
     bundle.write(output)
-    thresholds = bundle.manifest.variants["fp32"].thresholds
+    variant = bundle.manifest.variant("fp32")
+    thresholds, told = variant.thresholds, described(bundle.manifest.self_test, variant)
     if as_json:
-        print_json({"bundle": str(output), "digest": bundle.digest, "thresholds": thresholds.to_json()})
+        facts = {"bundle": str(output), "digest": bundle.digest, "thresholds": thresholds.to_json(), "self_test": told}
+        print_json(facts)
     else:
         click.echo(
             f"{output}: rejects at {thresholds.image.value:.4g}, warns at {thresholds.warn.value:.4g} "
             f"({thresholds.image.method})"
         )
+        click.echo(f"  {told}")

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from edgead.bundle import Bundle, read_bundle
 from edgead.cli.options import bundle_argument, json_option, print_json
-from edgead.manifest import Variant
+from edgead.manifest import SelfTestImages, Variant
+from edgead.selftest import expected_of
 
 
 @click.command("inspect")
@@ -36,6 +37,8 @@ def inspect_command(bundle: Path, as_json: bool) -> None:
         console.print(
             f"{precision}: rejects at {variant.thresholds.image.describe()}; against fp32: {_verified(variant)}"
         )
+    if manifest.self_test is not None:
+        console.print(_self_test(read, manifest.self_test))
     console.print(_pairs("Model options", manifest.options))
     console.print(_pairs("Trained on", manifest.training))
     console.print(_pairs("Made with", manifest.tools))
@@ -62,6 +65,17 @@ def _verified(variant: Variant) -> str:
         return "it is the fp32 graph" if variant.member == "model.onnx" else "not compared"
     changed = f"{report['changed_verdicts']} of {report['images']} verdicts changed"
     return f"{report['target']}: map off by {report['map_error']:.1%}, {changed}"
+
+
+def _self_test(bundle: Bundle, images: SelfTestImages) -> Table:
+    """The images by which engines are checked, and each precision's score of them."""
+    title = f"Self-test ({', '.join(filter(None, ('defects are painted' if images.painted else '', images.note)))})"
+    variants = bundle.manifest.variants
+    table = Table("image", "expected", *variants, title=title.removesuffix(" ()"), title_justify="left")
+    for member, expected in expected_of(bundle).items():
+        scores = (variant.self_test.get(member) for variant in variants.values())
+        table.add_row(member, expected, *("-" if score is None else f"{score:.4g}" for score in scores))
+    return table
 
 
 def _pairs(title: str, pairs: Any) -> Table:

@@ -14,14 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
-from edgead.detector import Detector
-from edgead.errors import EdgeadError
+from edgead.service.asked import Asked
 from edgead.service.logs import log_to
-from edgead.service.notify import ServiceManager
-from edgead.service.reload import reload_thresholds
 from edgead.service.settings import read_settings
-
-log = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,10 +58,10 @@ def _fill_in(context: click.Context, parameter: click.Parameter, path: Path | No
 
 
 @contextmanager
-def asked_to_reload() -> Iterator[threading.Event]:
-    """An event that SIGHUP sets, as `systemctl reload` sends it. Where a terminal is watched, SIGHUP says that it was
+def asked_to_reload() -> Iterator[Asked]:
+    """What SIGHUP asks for, as `systemctl reload` sends it. Where a terminal is watched, SIGHUP says that it was
     closed, and ends the run as ever."""
-    asked = threading.Event()
+    asked = Asked()
     if sys.stdin is not None and sys.stdin.isatty():
         yield asked
         return
@@ -108,13 +103,3 @@ def logging_to(path: Path | None) -> Iterator[None]:
         if handler:
             logging.getLogger("edgead").removeHandler(handler)
             handler.close()
-
-
-def reload_bundle(manager: ServiceManager, detector: Detector, bundle: Path) -> None:
-    """The thresholds of the bundle as it is now; what is wrong with it is said, and changes nothing."""
-    manager.reloading()
-    try:
-        log.warning("reloaded %s: %s", bundle, reload_thresholds(detector, bundle))
-    except EdgeadError as error:
-        log.warning("not reloaded: %s", error)
-    manager.ready()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from edgead.cli.line import Line
 from edgead.cli.options import (
-    PATH,
     bundle_argument,
     json_option,
     no_build_option,
@@ -17,22 +22,31 @@ from edgead.cli.options import (
     print_json,
     target_option,
 )
+from edgead.cli.pictures_option import picture_options
 from edgead.cli.rebuilding import build
 from edgead.cli.rules_option import drawn_area, rules_options, ruling_of
-from edgead.cli.service_option import asked_to_reload, logging_to, reload_bundle, service_options, stop_on_signals
+from edgead.cli.service_option import asked_to_reload, logging_to, service_options, stop_on_signals
+from edgead.cli.show_option import open_window, show_option
 from edgead.cli.terminal import Terminal
-from edgead.cli.web_option import open_dashboard, web_options
+from edgead.cli.video_option import video_options
+from edgead.cli.web_option import open_dashboard, show_thresholds, web_options
 from edgead.detector import Detector
-from edgead.drift import Observer, Reference, Scene, Scores
+from edgead.drift import Reference, Scene, Scores
 from edgead.loading import load
 from edgead.progress import progress_bar
+from edgead.selftest import self_test
+from edgead.service.asked import Asked
 from edgead.service.notify import ServiceManager
-from edgead.sinks import Sink, open_sink
+from edgead.service.swap import Renewal
+from edgead.sinks import open_sink
+from edgead.sinks.images import Pictures
 from edgead.sources import Source, open_source
-from edgead.sources.several import Several
 from edgead.sources.stall import STALL_SECONDS
 from edgead.streaming import Policy, Stream
 from edgead.verdicts import Rules, Scoring
+
+if TYPE_CHECKING:
+    from edgead.web import Dashboard
 
 log_line = logging.getLogger(__name__)
 
@@ -68,9 +82,12 @@ log_line = logging.getLogger(__name__)
     "saves",
     metavar="FILE|URL",
     multiple=True,
-    help="Keep verdicts in a .jsonl, .sqlite or .db file, or send them to an http:// or https:// address; repeatable.",
+    help="Keep verdicts in a .jsonl, .sqlite or .db file, send them to an https://, http://, mqtts:// or mqtt:// "
+    "address, or move a gate: gpio://CHIP/LINE?on=reject,fault&pulse=200ms&delay=0; repeatable.",
 )
-@click.option("--video", "videos", type=PATH, multiple=True, help="Keep an annotated .mp4 or .avi video.")
+@picture_options
+@video_options
+@show_option
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after this many frames.")
 @rules_options
 @click.option(
@@ -89,7 +106,10 @@ def stream_command(
     cameras: tuple[str, ...],
     policy: Policy | None,
     saves: tuple[str, ...],
+    pictures: Pictures,
     videos: tuple[Path, ...],
+    video_encoder: str,
+    show_window: bool,
     max_frames: int | None,
     stall: float,
     wait: bool,
@@ -107,93 +127,107 @@ def stream_command(
 ) -> None:
     """Judge every frame of a camera, a video or a folder.
 
-    Ctrl-C and SIGTERM end the run with everything written; a second one ends it at once. SIGHUP reads the thresholds of
-    the bundle again. The summary goes to standard error, with --json to standard output.
+    Ctrl-C and SIGTERM end the run with everything written; a second one ends it at once. SIGHUP takes over what the
+    bundle holds by then, other thresholds or another detector, and no frame is lost. The summary goes to standard
+    error, with --json to standard output.
     """
+    _check_files(cameras, saves, videos)
+    sources = _open_sources(cameras, stall, wait, rules)
+    open_detector = functools.partial(
+        load,
+        bundle,
+        target=target,
+        precision=precision,
+        maps=rules.need_map or web is not None or show_window,
+        overlay=bool(videos) or web is not None or show_window,
+        build=not no_build and build,
+    )
+    with progress_bar() as progress:
+        detector = open_detector(progress=progress)
+    manager = ServiceManager()
+    with Line(detector, sources) as line, stop_on_signals() as stop, asked_to_reload() as reload, logging_to(log):
+        self_test(detector).require(str(bundle))
+        _add_rules(line, rules, changing=web is not None)
+        line.sinks += [open_sink(path, pictures=pictures) for path in saves]
+        line.sinks += [open_sink(path, source=sources[0], scale=line.heat, encoder=video_encoder) for path in videos]
+        if window := open_window(show_window, stop, title=bundle.stem, cameras=line.names, heat=line.heat):
+            line.sinks.append(window)
+        files = [Path(path) for path in [*saves, *map(str, videos)] if "://" not in path]
+        dashboard = _add_dashboard(line, web, web_token_file, web_names, title=bundle.stem, files=files)
+        if drift:
+            _add_drift(line)
+        show = Terminal(quiet)
+        run = Stream(
+            line.detector,
+            line.sources,
+            policy=policy,
+            sinks=line.sinks,
+            on_fault=show.lost,
+            stop=stop,
+            max_frames=max_frames,
+            rules=line.rules,
+            observers=line.observers,
+            on_change=show.changed,
+            on_turn=line.turn,
+        )
+        line.count_in(run.summary)
+        if dashboard:
+            dashboard.watch(lambda: run.summary)
+        with _renewal(line, bundle, open_detector, reload, precision, manager) as renewal:
+            line.turns += [manager.alive, renewal.turn]
+            try:
+                with run, show:
+                    manager.ready(f"watching {' + '.join(line.names)}")
+                    log_line.info("watching %s with %s", " + ".join(line.names), bundle)
+                    for result in run:
+                        show.verdict(result, run.summary)
+            finally:
+                manager.stopping()
+                if as_json:
+                    print_json(run.summary.to_json())
+                elif not quiet:
+                    click.echo("\n".join(run.summary.lines()), err=True)
+    if renewal.left_behind:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # everything is written and closed, and a compiler that cannot be stopped is not waited for
+
+
+def _renewal(
+    line: Line,
+    bundle: Path,
+    open_detector: Callable[..., Detector],
+    asked: Asked,
+    precision: str | None,
+    manager: ServiceManager,
+) -> Renewal:
+    """What takes over the bundle as it is when somebody asks for that."""
+    return Renewal(
+        line.detector,
+        bundle,
+        lambda progress: open_detector(progress=progress),
+        asked,
+        precision=precision,
+        admit=line.admit,
+        renewed=line.tell,
+        manager=manager,
+        lock=line.lock,
+    )
+
+
+def _check_files(cameras: Sequence[str], saves: Sequence[str], videos: Sequence[Path]) -> None:
+    """Raise UsageError for results that would be written over each other."""
     if len(cameras) > 1 and videos:
         raise click.UsageError("--video shows one camera: give --camera once, or leave --video out")
     if len({Path(path).resolve() for path in [*saves, *map(str, videos)]}) < len(saves) + len(videos):
         raise click.UsageError("--save and --video name the same file twice")
-    sources = _open_sources(cameras, stall, wait, rules)
-    source = sources[0] if len(sources) == 1 else Several(sources)
-    with progress_bar() as progress:
-        wanted = load(
-            bundle,
-            target=target,
-            precision=precision,
-            maps=rules.need_map or web is not None,
-            overlay=bool(videos) or web is not None,
-            build=not no_build and build,
-            progress=progress,
-        )
-    manager = ServiceManager()
-    with wanted as detector, stop_on_signals() as stop, asked_to_reload() as reload, logging_to(log):
-        ruling = ruling_of(rules, detector, several=len(sources) > 1, changing=web is not None)
-
-        def rescore() -> None:
-            if ruling:
-                ruling.scoring = Scoring.of(detector)
-
-        sinks = [open_sink(path) for path in saves] + [_video(path, source, detector) for path in videos]
-        names = [each.name for each in sources]
-        files = [Path(path) for path in [*saves, *map(str, videos)] if "://" not in path]
-        roi, on_roi = drawn_area(ruling)
-        dashboard = open_dashboard(
-            web,
-            web_token_file,
-            web_names,
-            detector,
-            title=bundle.stem,
-            cameras=names,
-            files=files,
-            on_limits=rescore,
-            on_roi=on_roi,
-            roi=roi,
-        )
-        sinks += [dashboard] if dashboard else []
-        show = Terminal(quiet)
-
-        def turn() -> None:
-            manager.alive()
-            if reload.is_set():
-                reload.clear()
-                reload_bundle(manager, detector, bundle)
-                rescore()
-
-        run = Stream(
-            detector,
-            source,
-            policy=policy,
-            sinks=sinks,
-            on_fault=show.lost,
-            stop=stop,
-            max_frames=max_frames,
-            rules=ruling,
-            observers=_observers(detector) if drift else (),
-            on_change=show.changed,
-            on_turn=turn,
-        )
-        if dashboard:
-            dashboard.watch(lambda: run.summary)
-        try:
-            with run, show:
-                manager.ready(f"watching {source.name}")
-                log_line.info("watching %s with %s", source.name, bundle)
-                for result in run:
-                    show.verdict(result, run.summary)
-        finally:
-            manager.stopping()
-            if as_json:
-                print_json(run.summary.to_json())
-            elif not quiet:
-                click.echo("\n".join(run.summary.lines()), err=True)
 
 
 def _open_sources(cameras: Sequence[str], stall: float, wait: bool, rules: Rules) -> list[Source]:
     """The cameras. Raises UsageError for rules that several of them cannot follow."""
     sources = [open_source(camera, stall=stall, wait=wait) for camera in cameras]
-    if len(sources) > 1 and rules.parts and rules.parts.trigger == "stdin":
-        raise click.UsageError("a line on standard input says nothing of which camera it is for: give one --camera")
+    if len(sources) > 1 and rules.parts and rules.parts.from_outside:
+        raise click.UsageError("a trigger from outside says nothing of which camera it is for: give one --camera")
     if len(sources) > 1 and (rules.hysteresis or rules.parts) and not all(each.live for each in sources):
         raise click.UsageError(
             "--hysteresis and --trigger follow cameras; several folders or videos have no such order"
@@ -201,13 +235,62 @@ def _open_sources(cameras: Sequence[str], stall: float, wait: bool, rules: Rules
     return sources
 
 
-def _video(path: Path, source: Source, detector: Detector) -> Sink:
-    """A video whose heat map is half hot at the pixel threshold, the same in every frame."""
-    threshold = detector.thresholds.pixel.value
-    return open_sink(path, source=source, scale=(0.0, 2 * threshold) if threshold > 0 else None)
+def _add_rules(line: Line, rules: Rules, *, changing: bool) -> None:
+    """Apply rules to the verdicts. changing: whether they may come later."""
+    ruling = ruling_of(rules, line.detector.judging, several=len(line.sources) > 1, changing=changing)
+    if ruling is None:
+        return
+
+    def rescore(detector: Detector) -> None:
+        ruling.scoring = Scoring.of(detector)
+
+    def require_map(detector: Detector) -> None:
+        if ruling.rules.need_map:
+            Scoring.of(detector).require_map()
+
+    line.rules = ruling
+    line.follow(rescore)
+    line.require(require_map)
 
 
-def _observers(detector: Detector) -> list[Observer]:
-    """What looks for changes; scores only where the bundle says what they were."""
-    reference = Reference.of(detector.thresholds, detector.score_range)
-    return [Scene(), Scores(reference)] if reference else [Scene()]
+def _add_dashboard(
+    line: Line, web: str | None, token_file: Path | None, names: Sequence[str], *, title: str, files: Sequence[Path]
+) -> Dashboard | None:
+    """The dashboard, where one is asked for."""
+    ruling = line.rules
+    roi, on_roi = drawn_area(ruling)
+
+    def rescore() -> None:
+        if ruling is not None:
+            ruling.scoring = replace(ruling.scoring, bands=line.detector.bands)
+
+    dashboard = open_dashboard(
+        web,
+        token_file,
+        names,
+        line.detector,
+        title=title,
+        cameras=line.names,
+        files=files,
+        on_limits=rescore,
+        on_roi=on_roi,
+        roi=roi,
+        heat=line.heat,
+        lock=line.lock,
+    )
+    if dashboard is not None:
+        line.sinks.append(dashboard)
+        line.follow(lambda detector: show_thresholds(dashboard, detector))
+    return dashboard
+
+
+def _add_drift(line: Line) -> None:
+    """Look for changes; of scores only where the bundle says what they were."""
+    scores = Scores(None)
+
+    def compare(detector: Detector) -> None:
+        remembered = detector.bundle.manifest.variant(detector.precision).good_scores
+        scores.compare_with(Reference.of(detector.thresholds, detector.score_range, remembered))
+
+    line.follow(compare)
+    line.observers += [Scene(), scores]

@@ -13,7 +13,12 @@ import click
 from edgead.errors import SinkError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from edgead.detector import Detector
+    from edgead.evaluation.thresholds import Thresholds
+    from edgead.live import LiveDetector
+    from edgead.sinks.heat import Heat
     from edgead.verdicts.areas import Polygon
     from edgead.web import Dashboard, Limits
 
@@ -21,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 TOKEN_VARIABLE = "EDGEAD_WEB_TOKEN"  # noqa: S105 - its name
 _MOST_BYTES = 4096
-_NOTE = "A change lasts until this run ends; the bundle stays as it is."
+_NOTE = "A change lasts until this run ends or its bundle is reloaded; the bundle stays as it is."
 
 
 def web_options(function: Function) -> Function:
@@ -56,7 +61,7 @@ def open_dashboard(
     web: str | None,
     token_file: Path | None,
     names: Sequence[str],
-    detector: Detector,
+    detector: Detector | LiveDetector,
     *,
     title: str = "",
     cameras: Sequence[str] = (),
@@ -64,24 +69,26 @@ def open_dashboard(
     on_limits: Callable[[], None] = lambda: None,
     on_roi: Callable[[Polygon | None], None] | None = None,
     roi: Polygon | None = None,
+    heat: Heat | None = None,
+    lock: AbstractContextManager[Any] | None = None,
 ) -> Dashboard | None:
     """The dashboard that the options ask for, None without `--web`. Thresholds that are changed on it are the
-    detector's from the next frame on.
+    detector's from the next frame on; of a `LiveDetector`, those of the one that judges.
 
     title: of the page. cameras: the sources' names, where there are several. files: what the other sinks write. roi:
-    the area in force; on_roi: carries out a change of it. on_limits: called once thresholds were changed. Raises
-    SinkError for a bad address or token.
+    the area in force; on_roi: carries out a change of it. on_limits: called once thresholds were changed. heat: the
+    scale of heat maps, by default that of the detector's threshold for pixels. lock: see `Settings`. Raises SinkError
+    for a bad address or token.
     """
     if web is None:
         if token_file is not None or names:
             raise click.UsageError("--web-token-file and --web-name need --web")
         return None
-    from edgead.web import Dashboard, Limits, Settings
+    from edgead.web import Dashboard, Settings
 
-    thresholds = detector.thresholds
-    limits = Limits(thresholds.image.value, thresholds.warn.value)
-    settings = Settings(limits, roi, on_limits=_changer(detector, on_limits), on_roi=on_roi, note=_NOTE)
-    pixel = thresholds.pixel.value
+    limits, change = _limits(detector.thresholds), _changer(detector, on_limits)
+    settings = Settings(limits, roi, on_limits=change, on_roi=on_roi, note=_NOTE, lock=lock)
+    pixel = detector.thresholds.pixel.value
     return Dashboard(
         web,
         token=_token(token_file),
@@ -89,13 +96,25 @@ def open_dashboard(
         title=title,
         cameras=cameras if len(cameras) > 1 else (),
         settings=settings,
-        scale=(0.0, 2 * pixel) if pixel > 0 else None,
+        scale=heat or ((0.0, 2 * pixel) if pixel > 0 else None),
         files=files,
         announce=lambda line: click.echo(line, err=True),
     )
 
 
-def _changer(detector: Detector, changed: Callable[[], None]) -> Callable[[Limits], None]:
+def show_thresholds(dashboard: Dashboard, detector: Detector) -> None:
+    """Have the page show the thresholds of a detector, which the bundle gave it."""
+    dashboard.settings.adopt(_limits(detector.thresholds), "the bundle")
+
+
+def _limits(thresholds: Thresholds) -> Limits:
+    from edgead.web import Limits
+
+    reject = thresholds.image.value
+    return Limits(reject, min(thresholds.warn.value, reject))  # above it no warn threshold says anything
+
+
+def _changer(detector: Detector | LiveDetector, changed: Callable[[], None]) -> Callable[[Limits], None]:
     def change(limits: Limits) -> None:
         bands = detector.bands
         now = bands.thresholds

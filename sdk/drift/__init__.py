@@ -1,6 +1,7 @@
 """Whether a camera still sees what the detector was made for: its scene, and the scores of good parts.
 
-reference = Reference.of(detector.thresholds, detector.score_range)
+remembered = detector.bundle.manifest.variant(detector.precision).good_scores
+reference = Reference.of(detector.thresholds, detector.score_range, remembered)
 observers = [Scene(), *([Scores(reference)] if reference else [])]
 for result in edgead.stream(detector, source, observers=observers, on_change=print): ...
 """

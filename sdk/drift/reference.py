@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgead.errors import BundleError
 from edgead.evaluation.thresholds import Threshold, Thresholds
 
 SHARES = (0.05, 0.2, 0.5, 0.8, 0.95)
@@ -29,15 +32,21 @@ class Reference:
 
     @classmethod
     def of_scores(cls, scores: ArrayLike) -> Reference:
-        """What a bundle should remember of good images' scores [N]: their quantiles of 5, 20, 50, 80 and 95 %."""
+        """What a bundle should remember of good images' scores [N]: their quantiles of 5, 20, 50, 80 and 95 %, and
+        their lowest, below which many are when the scores only spread."""
         values = np.ravel(np.asarray(scores, np.float64))
-        at = {float(np.quantile(values, share)) for share in SHARES}
+        at = {float(np.quantile(values, share)) for share in SHARES} | {float(np.nextafter(values.min(), -np.inf))}
         return cls(tuple(Level(score, float((values > score).sum())) for score in sorted(at)), values.size)
 
     @classmethod
-    def of(cls, thresholds: Thresholds, score_range: tuple[float, float]) -> Reference | None:
-        """What today's manifests tell, without quantiles: the lowest score (the range begins there), the 80 % quantile
-        (a fitted tail begins there), and what the warn threshold was fitted to. None where they tell nothing."""
+    def of(
+        cls, thresholds: Thresholds, score_range: tuple[float, float], remembered: Reference | None = None
+    ) -> Reference | None:
+        """What a manifest tells: what it remembers (`Variant.good_scores`), and where it does not, of older bundles,
+        the lowest score (the range begins there), the 80 % quantile (a fitted tail begins there), and what the warn
+        threshold was fitted to. None where they tell nothing."""
+        if remembered is not None:
+            return remembered
         warn, found = thresholds.warn, {}
         scores = int(warn.detail.get("scores", 0))
         if not scores or "probability" in (warn.method, thresholds.image.method):
@@ -48,6 +57,20 @@ class Reference:
         if thresholds.image.method in ("tail", "quantile", "quantile+margin", "f1"):
             found[float(np.nextafter(lowest, -np.inf))] = float(scores)
         return cls(tuple(Level(score, found[score]) for score in sorted(found)), scores)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"images": self.scores, "levels": [asdict(level) for level in self.levels]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Reference:
+        """Read what `to_json` gave, of a manifest that keeps its schema. Raises BundleError for a level that more
+        scores are above than there are."""
+        images = int(document["images"])
+        levels = tuple(Level(float(level["score"]), float(level["above"])) for level in document["levels"])
+        if any(level.above > images for level in levels):
+            what = f"more than all of {images} scores are above a level"
+            raise BundleError(what, "manifest.json:good_scores", "export the bundle again")
+        return cls(levels, images)
 
 
 def _told(threshold: Threshold) -> list[tuple[float, float]]:

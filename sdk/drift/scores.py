@@ -36,18 +36,26 @@ class Scores:
     the level that is off the most, now and at export.
     """
 
-    def __init__(self, reference: Reference, *, window: int = WINDOW, false_alarms: float = FALSE_ALARMS) -> None:
-        if window < 10 or not 0 < false_alarms < CALM * 10 or not reference.levels:
-            raise ValueError(
-                f"a window of {window} and {false_alarms} false alarms with {len(reference.levels)} levels"
-            )
-        self.reference = reference
+    def __init__(
+        self, reference: Reference | None, *, window: int = WINDOW, false_alarms: float = FALSE_ALARMS
+    ) -> None:
+        levels = len(reference.levels) if reference else 1
+        if window < 10 or not 0 < false_alarms < CALM * 10 or not levels:
+            raise ValueError(f"a window of {window} and {false_alarms} false alarms with {levels} levels")
+        self.reference: Reference | None = reference
         self._window, self._false_alarms = window, false_alarms
         self._scores: list[float] = []
         self._changed = False
 
+    def compare_with(self, reference: Reference | None) -> None:
+        """Begin again with the scores of another detector, from the next frame on; None: say nothing of them."""
+        if reference != self.reference:
+            self.reference, self._scores, self._changed = reference, [], False
+
     def observe(self, frame: Frame, result: Result) -> Sequence[Change]:
         """One more frame -> whether the scores have changed with it."""
+        if self.reference is None:
+            return []
         if result.verdict is not Verdict.REJECT:
             self._scores.append(result.raw_score)
         if len(self._scores) < self._window:

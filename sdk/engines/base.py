@@ -27,6 +27,9 @@ class Engine(ABC):
     size: tuple[int, int] | None = None
     """(height, width) that the graph takes; None while that is not known, and then not checked here."""
 
+    digest: str = ""
+    """SHA-256 of the serialised engine, in hexadecimal digits; empty where it is not known."""
+
     def __init__(self, *, max_batch: int) -> None:
         if max_batch < 1:
             raise EngineError(f"a largest batch of {max_batch} images", type(self).__name__, "it has to be at least 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, model: bytes, *, max_batch: int) -> None:
         super().__init__(max_batch=max_batch)
+        self.digest = hashlib.sha256(model).hexdigest()
         self._model = model
         self._session: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, engine: bytes, *, max_batch: int) -> None:
         super().__init__(max_batch=max_batch)
+        self.digest = hashlib.sha256(engine).hexdigest()
         self._serialised = engine
         self._request: openvino.InferRequest | None = None
 

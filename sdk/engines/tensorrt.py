@@ -193,7 +193,7 @@ class TensorRtEngine(Engine):
         options: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(max_batch=max_batch)
-        self.name = target
+        self.name, self.digest = target, hashlib.sha256(plan).hexdigest()
         self._plan, self._graph, self._options = plan, graph, options or {}
         self._session: _Session | None = None
 

@@ -24,10 +24,10 @@ def open_pipeline(engine: Engine, height: int, width: int, threshold: float, *, 
     from a GPU besides the verdict. Raises EngineError.
     """
     if not isinstance(engine, Stage):
-        return HostPipeline(engine, height, width)
+        return HostPipeline(engine, height, width, threshold)
     if why := unavailable(height, width):
         log.warning("frames are prepared and judged on the CPU: %s", why)
-        return HostPipeline(engine, height, width)
+        return HostPipeline(engine, height, width, threshold)
     from edgead.pipeline.device import DevicePipeline
 
     return DevicePipeline(engine, threshold, maps=maps, overlay=overlay)

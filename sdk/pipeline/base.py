@@ -29,7 +29,13 @@ class Answer:
 
 
 class Pipeline(Protocol):
-    """`prepare` runs in another thread than `infer`, and at the same time; each in one thread at a time."""
+    """`prepare` runs in another thread than `infer`, and at the same time; each in one thread at a time.
+
+    threshold: of the anomaly map's pixels. Another one may be assigned in any thread, and holds from the next `infer`
+    on.
+    """
+
+    threshold: float
 
     def prepare(self, image: Image) -> Any:
         """A frame, uint8 [h, w, 3] BGR, [h, w] or [h, w, 1] gray -> what `infer` takes."""

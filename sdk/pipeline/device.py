@@ -39,10 +39,8 @@ class DevicePipeline:
     def __init__(self, stage: Stage, threshold: float, *, maps: bool = False, overlay: bool = False) -> None:
         if stage.size is None or not {"anomaly_map", "score"} <= stage.outputs.keys():
             raise EngineError("the stage is no running detector graph", stage.name, "give one that is running")
-        self._stage, self._size, self._threshold = stage, stage.size, threshold
+        self._stage, self._size, self.threshold = stage, stage.size, threshold
         self._maps, self._overlay = maps, overlay
-        half = max(abs(threshold), float(np.finfo(np.float32).tiny))
-        self._scale = threshold - half, threshold + half
         self._mapped = gpu.describe().integrated
         self._preparing, self._inferring = threading.Lock(), threading.Lock()
         self._slots: Slots | None = None
@@ -72,14 +70,14 @@ class DevicePipeline:
             self._check_open()
             if not prepared.valid:
                 raise EngineError("the frame was inferred before", "pipeline", "prepare it again")
-            slot = prepared.slot
+            slot, threshold = prepared.slot, self.threshold  # for all of this frame
             try:
                 try:
                     self._work.wait(slot.ready)
-                    self._queue_answer(slot)
+                    self._queue_answer(slot, threshold)
                 finally:  # also what was queued before an error has to be done with the slot
                     self._work.synchronize()
-                return self._answer(slot)
+                return self._answer(slot, threshold)
             finally:
                 prepared.release()
 
@@ -144,21 +142,24 @@ class DevicePipeline:
         preprocess_on_device(slot.struct, None, slots.tables.address, target, *self._size, stream=stream)
         self._copies.record(slot.ready)
 
-    def _queue_answer(self, slot: Slot) -> None:
+    def _queue_answer(self, slot: Slot, threshold: float) -> None:
         """As one graph, once the stage has run: it may prepare something in its first run."""
+        if slot.threshold != threshold:  # a graph's numbers are those of its capture
+            slot.forget_graph()
         if slot.graph is None and self._capturing and self._warm:
             try:
-                slot.graph = gpu.capture(self._work, lambda: self._queue_steps(slot))
+                slot.graph = gpu.capture(self._work, lambda: self._queue_steps(slot, threshold))
+                slot.threshold = threshold
             except EngineError as error:
                 log.warning("frames are inferred without a CUDA graph: %s", error)
                 self._capturing = False
         if slot.graph is not None:
             slot.graph.launch(self._work)
         else:
-            self._queue_steps(slot)
+            self._queue_steps(slot, threshold)
             self._warm = True
 
-    def _queue_steps(self, slot: Slot) -> None:
+    def _queue_steps(self, slot: Slot, threshold: float) -> None:
         """Everything that is done to a frame after its input is there, one step after the other."""
         stream, (height, width) = self._work.handle, self._size
         field = {name: slot.report.address + place[1] for name, place in (REPORT.fields or {}).items()}
@@ -166,20 +167,20 @@ class DevicePipeline:
         self._stage.enqueue(slot.addresses, 1, stream)
         finite_on_device(where, height * width, field["finite"], stream=stream)
         find_regions_on_device(
-            where, height, width, self._threshold, field["regions"], REGIONS, field["count"], self._workspace.address,
+            where, height, width, threshold, field["regions"], REGIONS, field["count"], self._workspace.address,
             stream=stream,
         )  # fmt: skip
         self._work.download(slot.report)
         if slot.picture is not None:
             overlay_on_device(
-                slot.struct, where, height, width, *self._scale, slot.picture.address,
-                threshold=self._threshold, bgr=True, stream=stream,
+                slot.struct, where, height, width, *_scale(threshold), slot.picture.address,
+                threshold=threshold, bgr=True, stream=stream,
             )  # fmt: skip
             self._work.download(slot.picture)
         if self._maps:
             self._work.download(slot.anomaly_map)
 
-    def _answer(self, slot: Slot) -> Answer:
+    def _answer(self, slot: Slot, threshold: float) -> Answer:
         """What has come back; nothing is queued any more."""
         report = slot.report.host.view(REPORT)[0]
         shown = slot.anomaly_map.host.reshape(self._size)
@@ -188,7 +189,7 @@ class DevicePipeline:
         else:
             self._work.download(slot.anomaly_map)
             self._work.synchronize()
-            spots = find_spots(shown, self._threshold)
+            spots = find_spots(shown, threshold)
         drawn = slot.picture
         return Answer(
             score=float(report["score"]),
@@ -197,3 +198,9 @@ class DevicePipeline:
             spots=spots,
             overlay=drawn.host.reshape(slot.struct.height, slot.struct.width, 3).copy() if drawn is not None else None,
         )
+
+
+def _scale(threshold: float) -> tuple[float, float]:
+    """What an overlay shows as nothing and as the hottest."""
+    half = max(abs(threshold), float(np.finfo(np.float32).tiny))
+    return threshold - half, threshold + half

@@ -13,10 +13,12 @@ from edgead.pipeline.base import Answer
 
 
 class HostPipeline:
-    """Around a running engine whose graph takes height x width pixels."""
+    """Around a running engine whose graph takes height x width pixels. threshold: nothing here depends on it, as the
+    whole map is brought back."""
 
-    def __init__(self, engine: Engine, height: int, width: int) -> None:
+    def __init__(self, engine: Engine, height: int, width: int, threshold: float) -> None:
         self._engine, self._height, self._width = engine, height, width
+        self.threshold = threshold
 
     def prepare(self, image: Image) -> Image:
         """The frame as the graph's input: uint8 [1, height, width, 3], RGB."""

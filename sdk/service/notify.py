@@ -34,7 +34,7 @@ class ServiceManager:
         now = time.monotonic()
         if self._period and now - self._told >= self._period:
             self._told = now
-            self._send("WATCHDOG=1", status)
+            self._send("WATCHDOG=1", status, patience=0.0)
 
     def reloading(self) -> None:
         """Settings are read again; `ready` follows."""
@@ -44,13 +44,17 @@ class ServiceManager:
         """The run ends; what is under way is finished."""
         self._send("STOPPING=1", status)
 
-    def _send(self, state: str, status: str = "") -> None:
+    def _send(self, state: str, status: str = "", *, patience: float = 1.0) -> None:
+        """patience: seconds that a manager may take that is behind with its reading; then it does not hear of this."""
         if not self._address:
             return
         message = state + (f"\nSTATUS={' '.join(status.split())}" if status else "")
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 sender.connect(self._address)
+                sender.settimeout(patience)
                 sender.sendall(message.encode())
+        except (BlockingIOError, TimeoutError):
+            pass  # a line does not stop for that either
         except OSError:
             self._address = ""  # nobody listens: a line does not stop for that

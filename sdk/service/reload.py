@@ -1,30 +1,30 @@
-"""Thresholds of a line that runs, read again from its bundle."""
+"""What has changed in the bundle of a line that runs."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from edgead.bands import Bands
-from edgead.bundle import read_bundle
+from edgead.bundle import Bundle
 from edgead.detector import Detector
-from edgead.errors import BundleError
 
 
-def reload_thresholds(detector: Detector, path: Path) -> str:
-    """Give a running detector the thresholds that its bundle has now, from the next frame on; in words, what changed.
+def same_detector(detector: Detector, bundle: Bundle, precision: str) -> bool:
+    """Whether a running detector needs no more than the thresholds of a bundle to become what `load` would make of it.
 
-    Raises BundleError where the file is damaged, has lost the precision, or holds another detector: its scores would
-    have another unit. Then the detector goes on as it was.
+    Raises BundleError where the bundle lacks the precision.
     """
-    bundle = read_bundle(path)
-    variant = bundle.manifest.variant(detector.precision)
-    if bundle.graph(detector.precision) != detector.bundle.graph(detector.precision):
-        todo = "stop the line and start it again to change the detector"
-        raise BundleError(f"the {detector.precision} graph is another one; thresholds are kept", path, todo)
-    before, after = detector.thresholds, variant.thresholds
-    if before == after:
-        return "thresholds are as they were"
-    detector.bands = Bands(after, variant.score_range)
+    graph = bundle.graph(precision)
+    return (
+        precision == detector.precision
+        and graph == detector.bundle.graph(precision)
+        and bundle.manifest.max_batch == detector.max_batch
+    )
+
+
+def adopt_thresholds(detector: Detector, bundle: Bundle) -> str:
+    """Give a running detector the thresholds of a bundle with the same graph, from the next frame on; in words, what
+    changed."""
+    before = detector.thresholds
+    detector.adopt(bundle)
+    after = detector.thresholds
     changes = []
     for name in ("image", "warn", "pixel"):
         old, new = getattr(before, name).value, getattr(after, name).value

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgead.frame import Frame
 from edgead.result import Result
+from edgead.sinks.heat import Heat
 from edgead.web.board import Latest, score_of
 from edgead.web.picture import annotated, jpeg
 
@@ -45,11 +46,11 @@ class Reject:
 class Darkroom:
     """Makes the live picture when somebody asks for it, and a small picture of each reject.
 
-    scale: see `annotated`; by default from 0 to the highest value so far.
+    scale: see `annotated`, or a `Heat`, which says it for each bundle; by default from 0 to the highest value so far.
     """
 
-    def __init__(self, scale: tuple[float, float] | None = None) -> None:
-        self._scale, self._hottest = scale, 0.0
+    def __init__(self, scale: tuple[float, float] | Heat | None = None) -> None:
+        self._heat = scale if isinstance(scale, Heat) else Heat(scale)
         self._live: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._rejects: deque[Reject] = deque(maxlen=REJECTS)
         self._count = self._waiting = 0
@@ -106,6 +107,4 @@ class Darkroom:
                 self._waiting -= 1
 
     def _jpeg(self, result: Result, frame: Frame, longest: int) -> bytes:
-        if result.anomaly_map.size:
-            self._hottest = max(self._hottest, float(result.anomaly_map.max()))
-        return jpeg(annotated(result, frame.image, self._scale or (0.0, self._hottest), longest))
+        return jpeg(annotated(result, frame.image, self._heat.of(result), longest))

@@ -10,6 +10,7 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks.base import Sink
+from edgead.sinks.heat import Heat
 from edgead.summary import Summary
 from edgead.web.access import Access, is_loopback
 from edgead.web.address import DEFAULT, parse_address
@@ -31,7 +32,7 @@ class Dashboard(Sink):
     `/healthz` needs the token; on loopback only changes do. token: at least 16 characters; on loopback one is made up
     where none is given. names: host names under which people reach it, as through a reverse proxy. title: of the page.
     cameras: the names of the sources, where there are several. settings: the thresholds and the area, and who
-    carries out a change. scale: see `annotated`. files: what the run's other sinks write, whose health is shown.
+    carries out a change. scale: see `Darkroom`. files: what the run's other sinks write, whose health is shown.
     announce: told where the page is, and the token that was made up, when the dashboard opens.
 
     Raises SinkError for a bad address or token.
@@ -46,7 +47,7 @@ class Dashboard(Sink):
         title: str = "",
         cameras: Sequence[str] = (),
         settings: Settings | None = None,
-        scale: tuple[float, float] | None = None,
+        scale: tuple[float, float] | Heat | None = None,
         files: Sequence[Path] = (),
         announce: Callable[[str], None] | None = None,
     ) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,8 @@ class Settings:
     limits: None where the page is to show no thresholds. roi: None for the whole picture. on_limits, on_roi: put a
     change into effect, and raise an EdgeadError where that is not possible; then nothing changes, and the page shows
     the error. They are called one at a time, in a thread of the server. Without them the page shows what is in force
-    and lets nobody change it. note: what the page says of how long a change lasts.
+    and lets nobody change it. note: what the page says of how long a change lasts. lock: held while something changes;
+    a run that changes thresholds by itself holds the same one, and then calls `adopt`.
     """
 
     def __init__(
@@ -91,11 +93,12 @@ class Settings:
         on_limits: Callable[[Limits], None] | None = None,
         on_roi: Callable[[Polygon | None], None] | None = None,
         note: str = "",
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.limits, self.roi, self.note = limits, roi, note
         self._on_limits, self._on_roi = on_limits, on_roi
         self._changes: deque[Change] = deque(maxlen=KEPT)
-        self._lock = threading.Lock()
+        self._lock = lock or threading.RLock()
 
     @property
     def limits_editable(self) -> bool:
@@ -122,6 +125,14 @@ class Settings:
             self.limits = limits
             was = f"before {before.reject:.6g} and {before.warn:.6g}"
             self._note(client, f"Reject from {limits.reject:.6g}, warn from {limits.warn:.6g} ({was})")
+
+    def adopt(self, limits: Limits, client: str) -> None:
+        """The run has other thresholds now: note them and what they come from, and carry out nothing."""
+        with self._lock:
+            if limits == self.limits:
+                return
+            self.limits = limits
+            self._note(client, f"Reject from {limits.reject:.6g}, warn from {limits.warn:.6g}")
 
     def set_roi(self, roi: Polygon | None, client: str) -> None:
         """Change the area. Raises DataError where that is not allowed, and what `on_roi` raises."""

@@ -54,7 +54,8 @@ def test_members_are_stored_uncompressed(fp32_bundle):
     with zipfile.ZipFile(fp32_bundle) as archive:
         names = archive.namelist()
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-    assert names == ["manifest.json", "model.onnx", "preview.png"]
+    assert names[:3] == ["manifest.json", "model.onnx", "preview.png"]
+    assert names[3:] == [f"selftest-{kind}-{number}.png" for kind in ("good", "bad") for number in (1, 2, 3)]
 
 
 def test_the_schema_is_a_schema_and_the_manifest_keeps_it(fp32_bundle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import cv2
@@ -17,12 +18,15 @@ from edgead.bundle import read_bundle
 from edgead.data.images import read_image
 from edgead.data.layout import read_dataset
 from edgead.detector import Detector
+from edgead.engines import cache
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
+from edgead.engines.openvino import OpenVinoEngine, compile_graph
 from edgead.errors import FrameError
 from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.frame import Frame
 from edgead.kernels import resize
+from edgead.loading import engine_key
 from edgead.regions import find_regions
 from edgead.result import Verdict
 
@@ -144,12 +148,29 @@ def test_the_normalised_score_rises_with_the_raw_one(fp32_bundle):
     assert scores[0] == 0.0 and scores[-1] == 1.0
 
 
+def test_a_result_names_the_engine_that_gave_it(fp32_bundle):
+    """By the digest of what the runtime was given: as large as a file, of which the cache keeps a copy."""
+    bundle = read_bundle(fp32_bundle)
+    for make, serialised in (
+        (OpenVinoEngine, compile_graph(bundle.graph("fp32"))),
+        (OnnxRuntimeEngine, bundle.graph("fp32")),
+    ):
+        with Detector(bundle, make(serialised, max_batch=8), "fp32") as running:
+            result = running(np.zeros((64, 64, 3), np.uint8))
+        assert result.engine == hashlib.sha256(serialised).hexdigest()
+    with edgead.load(fp32_bundle, target="openvino") as loaded:
+        engine = cache.lookup(engine_key(bundle, "openvino", "fp32"))
+        assert loaded(np.zeros((64, 64, 3), np.uint8)).engine == hashlib.sha256(engine).hexdigest()
+    assert judged(fp32_bundle, 0.1).engine == ""
+
+
 def test_a_record_is_json_and_carries_the_bundle(detector):
     import json
 
     result = detector(np.zeros((100, 100, 3), np.uint8))
     record = json.loads(json.dumps(result.record(), allow_nan=False))
     assert record["bundle"] == detector.digest
+    assert record["engine"] == result.engine == detector.engine.digest
     assert record["verdict"] in ("accept", "warn", "reject")
     assert record["captured_at"].endswith("+00:00")
 

@@ -22,6 +22,8 @@ HEAVY = {
     "pycuda",
     "cuda",
     "jsonschema",
+    "paho",
+    "gpiod",
 }
 PACKAGE = Path(str(importlib.util.find_spec("edgead").origin)).parent
 ROOTS = [Path(folder) for folder in importlib.util.find_spec("edgead").submodule_search_locations]
@@ -102,8 +104,7 @@ def modules():
                     yield path, package or "sdk"
     for path in sorted(PACKAGE.glob("*/**/*.py")):
         first = path.relative_to(PACKAGE).parts[0]
-        others = ("bench", "drift", "gpu", "pipeline", "service", "sinks", "sources", "synthetic", "verdicts", "web")
-        if first in ("bundle", "cli", "data", "engines", "evaluation", *others):
+        if first not in ("training", "export", "calibration", "experiments", "kernels"):
             yield path, "cli" if first == "cli" else "sdk"
 
 

@@ -53,3 +53,10 @@ def test_the_clock_runs_from_begin_to_end() -> None:
     assert summary.duration > first
     summary.end()
     assert summary.duration == summary.duration
+
+
+def test_swaps_are_told_where_there_were_some() -> None:
+    summary = filled()
+    assert "swaps" not in summary.to_json()
+    summary.swaps = 2
+    assert summary.to_json()["swaps"] == 2 and "another detector took over 2 times" in summary.lines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import replace
 import pytest
 
 from edgead.bundle import read_bundle
+from tests.other_detector import other_detector
 
 
 @pytest.fixture
@@ -60,8 +62,10 @@ def wait_for(condition, seconds=30.0):
         time.sleep(0.05)
 
 
-def test_a_service_is_heard_reloads_and_ends_well(bundle, tmp_path):
-    """A real process under a stand-in for systemd: ready, alive, a reload, one that is refused, the end."""
+def test_a_service_is_heard_reloads_and_ends_well(bundle, parts, tmp_path):
+    """A real process under a stand-in for systemd: ready, alive, other thresholds, another detector, a file that is
+    refused, the end; and a verdict for every frame."""
+    other = other_detector(parts)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(tmp_path / "notify"))
     listener.setblocking(False)
@@ -74,26 +78,37 @@ def test_a_service_is_heard_reloads_and_ends_well(bundle, tmp_path):
         except BlockingIOError:
             return heard
 
+    def wait(condition):
+        wait_for(lambda: listen() and condition())  # a socket that nobody reads would hold the line up once it is full
+
     environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
-    command = [sys.executable, "-m", "edgead.cli.main", "stream", "--config", line(tmp_path, bundle)]
+    command = [sys.executable, "-m", "edgead.cli.main", "stream", "--config", line(tmp_path, bundle, policy="every")]
     running = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True)
     results, log = tmp_path / "results.jsonl", tmp_path / "line.log"
     try:
-        wait_for(lambda: any(text.startswith("READY=1") for text in listen()))
-        wait_for(lambda: results.exists() and len(results.read_text().splitlines()) > 5)
+        wait(lambda: any(text.startswith("READY=1") for text in heard))
+        wait(lambda: results.exists() and len(results.read_text().splitlines()) > 5)
         read = read_bundle(bundle)
+        digests = [read.digest]
         variant = read.manifest.variant("fp32")
         low = replace(variant.thresholds.image, value=-1.0)
         changed = replace(variant, thresholds=replace(variant.thresholds, image=low, warn=low))
-        read.with_variant("fp32", changed, {}).write(bundle)
+        read = read.with_variant("fp32", changed, {})
+        read.write(bundle)
         running.send_signal(signal.SIGHUP)
-        wait_for(lambda: '"verdict":"reject"' in results.read_text().splitlines()[-1])
-        wait_for(lambda: "reject" in log.read_text() and "becomes -1" in log.read_text())
+        wait(lambda: '"verdict":"reject"' in results.read_text().splitlines()[-1])
+        wait(lambda: "reject" in log.read_text() and "becomes -1" in log.read_text())
+        digests += [read.digest, read_bundle(other).digest]
+        shutil.copy(other, tmp_path / "new.edgead")
+        os.replace(tmp_path / "new.edgead", bundle)
+        running.send_signal(signal.SIGHUP)
+        wait(lambda: digests[-1] in results.read_text().splitlines()[-1])
+        assert "another detector takes over" in log.read_text()
         bundle.write_bytes(b"no bundle")
         running.send_signal(signal.SIGHUP)
-        wait_for(lambda: "not reloaded" in log.read_text())
+        wait(lambda: "not reloaded" in log.read_text())
         count = len(results.read_text().splitlines())
-        wait_for(lambda: len(results.read_text().splitlines()) > count + 3)
+        wait(lambda: len(results.read_text().splitlines()) > count + 3)
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 0
     finally:
@@ -101,9 +116,10 @@ def test_a_service_is_heard_reloads_and_ends_well(bundle, tmp_path):
         running.stderr.close()
     states = [text.splitlines()[0] for text in listen()]
     assert states[0] == "READY=1" and states[-1] == "STOPPING=1"
-    assert states.count("RELOADING=1") == 2 and states.count("READY=1") == 3 and "WATCHDOG=1" in states
+    assert states.count("RELOADING=1") == 3 and states.count("READY=1") == 4 and "WATCHDOG=1" in states
     records = [json.loads(text) for text in log.read_text().splitlines()]
     assert {"time", "level", "logger", "message"} <= records[0].keys()
-    frames = [json.loads(text)["frame_id"] for text in results.read_text().splitlines()]
-    assert frames == sorted(set(frames))
+    judged = [json.loads(text) for text in results.read_text().splitlines()]
+    assert [result["frame_id"] for result in judged] == list(range(len(judged)))
+    assert [digest for digest, _ in itertools.groupby(result["bundle"] for result in judged)] == digests
     listener.close()

@@ -28,8 +28,8 @@ from edgead.result import Region, Result, Verdict
 class Detector:
     thresholds = SimpleNamespace(pixel=SimpleNamespace(value=100.0))
     seconds = float(sys.argv.pop(1))
-    def __enter__(self): return self
-    def __exit__(self, *_): print("engine freed", file=sys.stderr)
+    digest, max_batch = "ab" * 32, 1
+    def close(self): print("engine freed", file=sys.stderr)
     def prepare(self, image):
         if image.shape[0] < 32:
             raise FrameError("the frame is too small", "detector")
@@ -49,6 +49,7 @@ def load(path, *, target, precision, maps, overlay, build, progress):
     return Detector()
 
 command.load = load
+command.self_test = lambda detector: SimpleNamespace(require=lambda where: print("tested", file=sys.stderr))
 main(sys.argv[1:])
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -108,12 +110,44 @@ def test_what_a_bundle_tells_of_its_scores():
     assert Reference.of(fit_thresholds(values, values, method="probability"), (0.0, 1.0)) is None
 
 
+def test_what_a_manifest_remembers_goes_first():
+    values = line(np.random.default_rng(4), 200, 0.0)
+    remembered = Reference.of_scores(values)
+    for method in ("tail", "probability"):
+        thresholds = fit_thresholds(values, values, method=method)
+        assert Reference.of(thresholds, (float(values.min()), 9.0), remembered) == remembered
+    assert Reference.from_json(json.loads(json.dumps(remembered.to_json()))) == remembered
+
+
+@pytest.mark.parametrize("method", ["tail", "quantile"])
+def test_quantiles_find_what_thresholds_tell_and_more(method):
+    """Scores that rise, fall, spread and gather: of 60 windows of 500 frames, each against a reference of 100 images of
+    its own, more are found changed."""
+    random = np.random.default_rng(7)
+    shifts = {
+        "rise": lambda s: 1.2 * s,
+        "fall": lambda s: 0.8 * s,
+        "spread": lambda s: s**1.8,
+        "gather": lambda s: s**0.6,
+    }
+    for name, shift in shifts.items():
+        found = np.zeros(2)
+        for _ in range(60):
+            images, now = line(random, 100, 0.0), shift(line(random, 500, 0.0))
+            good = now[now < fit_thresholds(images, images).image.value]
+            found += [
+                least_probable(good, reference)[0] < 1e-4
+                for reference in (bundled(images, method), Reference.of_scores(images))
+            ]
+        assert found[1] >= found[0] and found[1] > 10, (name, found)
+
+
 def test_quantiles_are_counted_above():
     reference = Reference.of_scores(np.arange(100.0))
     assert [(round(level.score, 2), level.above) for level in reference.levels] == [
-        (4.95, 95), (19.8, 80), (49.5, 50), (79.2, 20), (94.05, 5),
+        (0, 100), (4.95, 95), (19.8, 80), (49.5, 50), (79.2, 20), (94.05, 5),
     ]  # fmt: skip
-    assert len(Reference.of_scores(np.ones(9)).levels) == 1
+    assert [level.above for level in Reference.of_scores(np.ones(9)).levels] == [9, 0]
 
 
 def test_impossible_numbers_are_refused():
@@ -121,3 +155,25 @@ def test_impossible_numbers_are_refused():
     for settings in ({"window": 3}, {"false_alarms": 0}, {"false_alarms": 0.5}):
         with pytest.raises(ValueError, match="false alarms"):
             Scores(reference, **settings)
+
+
+def test_another_detector_is_compared_with_its_own_reference() -> None:
+    """What the window held of the detector before is forgotten, and a change that it had said as well."""
+    random = np.random.default_rng(4)
+    before, after = random.normal(10, 1, 2000), random.normal(500, 9, 2000)
+    one, other = (Reference.of_scores(scores) for scores in (before[:500], after[:500]))
+
+    def said(watch: Scores, scores: np.ndarray) -> int:
+        return sum(len(watch.observe(FRAME, result(score))) for score in scores)
+
+    watch = Scores(one, window=100)
+    assert said(watch, before[500:590]) == 0
+    watch.compare_with(other)
+    assert said(watch, after[500:]) == 0
+    watch.compare_with(other)  # the same again begins nothing again
+    assert said(watch, before[:100]) == 1
+    watch.compare_with(None)
+    assert said(watch, after) == 0
+    watch.compare_with(other)
+    assert said(watch, before[:100]) == 1
+    assert said(Scores(None), before) == 0

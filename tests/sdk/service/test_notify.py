@@ -73,3 +73,20 @@ def test_without_a_manager_and_with_one_that_left_nothing_happens(manager, tmp_p
     listener.close()
     service.ready()
     service.alive()
+
+
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path):
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(tmp_path / "notify"))
+    manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "4"})
+    begin = time.monotonic()
+    for _ in range(2000):
+        manager.alive()
+    assert time.monotonic() - begin < 10
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            assert listener.recv(100) == b"WATCHDOG=1"
+    manager.ready()
+    assert listener.recv(100) == b"READY=1"
+    listener.close()

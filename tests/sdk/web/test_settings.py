@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -78,3 +79,26 @@ def test_a_change_that_cannot_be_carried_out_changes_nothing():
     assert settings.limits == Limits(1, 0.5) and not settings.changes
     with pytest.raises(DataError, match="cannot be changed"):
         settings.set_roi(None, "10.0.0.7")
+
+
+def test_thresholds_that_the_bundle_gave_are_shown_and_not_carried_out():
+    told = []
+    settings = Settings(Limits(1, 0.5), on_limits=told.append)
+    settings.adopt(Limits(1, 0.5), "the bundle")
+    assert not settings.changes
+    settings.adopt(Limits(7, 6), "the bundle")
+    assert settings.limits == Limits(7, 6) and not told
+    assert (settings.changes[0].client, settings.changes[0].what) == ("the bundle", "Reject from 7, warn from 6")
+
+
+def test_a_run_that_changes_thresholds_keeps_others_out_meanwhile():
+    lock, done = threading.RLock(), []
+    settings = Settings(Limits(1, 0.5), on_limits=done.append, lock=lock)
+    with lock:
+        other = threading.Thread(target=settings.set_limits, args=(Limits(3, 2), "10.0.0.7"))
+        other.start()
+        other.join(0.1)
+        assert not done
+        settings.adopt(Limits(7, 6), "the bundle")
+    other.join()
+    assert done == [Limits(3, 2)] and settings.limits == Limits(3, 2)
