@@ -15,6 +15,7 @@ from edgead.engines.cache import EngineKey
 from edgead.engines.targets import choose
 from edgead.errors import EngineError
 from edgead.progress import Progress, silent
+from edgead.selftest import self_test
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,25 @@ def load(
     map of a frame to its result, and the frame with the map drawn over it; without them little more than the verdict
     leaves it. build: the engine comes from the cache, and where it is not there, or was built on another device, with
     another driver or runtime, it is built again: by OpenVINO itself, for TensorRT by the function given. With False it
-    is not.
+    is not. One that is built has to judge the bundle's own images as they should be judged (`edgead.selftest`).
 
     Raises BundleError for a damaged bundle, EngineUnavailable where no engine can run here, EngineError where the
-    engine is not in the cache and is not to be built, or cannot be.
+    engine is not in the cache and is not to be built, cannot be, or judges otherwise than on other devices.
     """
     bundle = read_bundle(path)
     precision = precision or bundle.manifest.preferred
     bundle.manifest.variant(precision)
-    engine = open_engine(bundle, choose(target), precision, where=str(path), build=build, progress=progress)
-    return Detector(bundle, engine, precision, maps=maps, overlay=overlay)
+    target = choose(target)
+    engine = open_engine(bundle, target, precision, where=str(path), build=build, progress=progress)
+    detector = Detector(bundle, engine, precision, maps=maps, overlay=overlay)
+    if engine.untried:
+        try:
+            self_test(detector).require(str(path))
+        except BaseException:
+            detector.close()
+            cache.discard(engine_key(bundle, target, precision))
+            raise
+    return detector
 
 
 def engine_key(bundle: Bundle, target: str, precision: str, options: Mapping[str, str] | None = None) -> EngineKey:
@@ -73,11 +83,13 @@ def open_engine(
 ) -> Engine:
     """The engine of a bundle on this machine, from the cache where it is there, else as `load` says of `build`."""
     key = engine_key(bundle, target, precision)
-    engine = cache.lookup(key)
+    engine = cached = cache.lookup(key)
     if engine is None:
         engine = _built(bundle, key, build, where, progress)
         _keep(key, engine)
-    return as_engine(engine, target, bundle, bundle.graph(precision), key.options)
+    opened = as_engine(engine, target, bundle, bundle.graph(precision), key.options)
+    opened.untried = cached is None
+    return opened
 
 
 def as_engine(engine: bytes, target: str, bundle: Bundle, graph: bytes, options: Mapping[str, str]) -> Engine:

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -69,6 +69,12 @@ def lookup(key: EngineKey) -> bytes | None:
     except ValueError as error:
         log.warning("engine cache entry %s is not used (%s); the engine is built again", path, error)
         return None
+
+
+def discard(key: EngineKey) -> None:
+    """Remove the engine of a key, if it is there; a cache that cannot be written keeps it."""
+    with suppress(OSError):
+        entry_path(key).unlink(missing_ok=True)
 
 
 def describe_foreign(key: EngineKey) -> str:

@@ -18,6 +18,7 @@ from edgead.archive import read_archive, write_archive
 from edgead.bands import Bands
 from edgead.bundle import Bundle, read_bundle
 from edgead.detector import Detector
+from edgead.engines import openvino
 from edgead.engines.base import Engine
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.engines.openvino import OpenVinoEngine, compile_graph
@@ -88,15 +89,20 @@ def test_stored_images_and_scores_are_those_of_a_camera(bundle: Bundle) -> None:
             assert bundle.manifest.self_test.expected[member] == ("bad" if result.pred_label else "good")
 
 
-def test_other_weights_fail(bundle: Bundle) -> None:
+def exchanged(graph: bytes) -> bytes:
+    """The graph with the numbers of every weight in another order."""
     random = np.random.default_rng(0)
-    model = onnx.load_from_string(bundle.graph("fp32"))
+    model = onnx.load_from_string(graph)
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.size > 64:
             shuffled = random.permutation(values.ravel()).reshape(values.shape)
             tensor.CopyFrom(numpy_helper.from_array(shuffled, tensor.name))
-    found = checked(bundle, compile_graph(model.SerializeToString()))
+    return bytes(model.SerializeToString())
+
+
+def test_other_weights_fail(bundle: Bundle) -> None:
+    found = checked(bundle, compile_graph(exchanged(bundle.graph("fp32"))))
     assert not found.passed
     with pytest.raises(EngineError, match=r"as it should: selftest-.*expected.*line 4, build the engine again"):
         found.require("line 4")
@@ -251,3 +257,19 @@ def test_doctor_runs_it_and_inspect_lists_it(edgead, fp32_bundle: Path, bundle: 
     moved = judging(bundle, float(np.float32(2 * max(bundle.manifest.variant("fp32").self_test.values()))))
     moved.write(tmp_path / "moved.edgead")
     assert "WRONG  selftest-bad-1.png: accept" in edgead("doctor", tmp_path / "moved.edgead", code=1)
+
+
+def test_an_engine_that_is_built_on_loading_is_tried_first_and_not_kept_where_it_fails(
+    fp32_bundle: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    right = openvino.compile_graph
+    wrong = right(exchanged(bundle.graph("fp32")))
+    monkeypatch.setattr(openvino, "compile_graph", lambda graph: wrong)
+    for _ in range(2):
+        with pytest.raises(EngineError, match="does not judge the bundle's own images"):
+            load(fp32_bundle, target="openvino")
+        assert not list(tmp_path.glob("*.engine"))
+    monkeypatch.setattr(openvino, "compile_graph", right)
+    with load(fp32_bundle, target="openvino") as detector:
+        assert self_test(detector).passed and list(tmp_path.glob("*.engine"))
