@@ -1,13 +1,22 @@
 """A line at full speed, with something going wrong at every seam: is every verdict on record once, and in order?
 
-Frames go through a real detector under `every` into a database and to a server that receives them. Meanwhile frames
-are corrupt, the camera fails, the disk is slow and full, the server is down and comes back, a callback raises, and the
-clock jumps. A run that a fault ends is started again, as a service would. At the end the database has to hold exactly
-the verdicts that were given, each once and in the order of its run, its chain has to verify, and the server has to have
-all of them too. Memory and file descriptors are read every `--step` frames. Exit code 1 where any of this fails.
+Frames go through a real detector under `every` into a database, to a server and to an MQTT broker. Meanwhile frames are
+corrupt, the camera fails, a disk is slow, another is full, somebody locks the database, the server and the broker are
+killed and come back, the caller's own code raises, and the clock jumps. A run that a fault ends is started again, as a
+service would. At the end
 
-The full disk is a file system in memory of the script's own, for which it has to be root; without, that fault is left
-out and the figures say so.
+- the verdicts and faults of every run have to be those of frame 0, 1, 2, ... up to the last one that was read, or to
+  where a fault ended the run;
+- the database has to hold exactly those, each once, in that order, and its chain has to verify;
+- the server has to have all of them, and the broker to have acknowledged all of them.
+
+Exit code 1 where any of this fails. Memory and descriptors are read every `--step` frames; what the script itself keeps
+of each verdict goes to a file, and servers are processes of their own, so that they are those of the line.
+
+A broker that is killed may lose what it has acknowledged and not yet saved. Therefore a relay before the broker notes
+what it acknowledges, and a subscriber what it delivers: the figures say both. The full disk is a file system in memory
+of the script's own, for which it has to be root, and the broker is `mosquitto`; what is not there is left out, and the
+figures say so.
 
 python benchmarks/soak.py part.edgead [--frames 200000] [--output FILE]
 """
@@ -19,44 +28,78 @@ import os
 import random
 import resource
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
+from far_ends import MOSQUITTO, Arrivals, Broker, Server
 from measuring import arguments, processor, write
 
+from edgead.detector import Detector
 from edgead.errors import EdgeadError, SourceError
 from edgead.frame import Image, LostFrame, Reading, Signal
 from edgead.loading import load
 from edgead.sinks import Sink, open_sink
 from edgead.sinks.audit import audit
+from edgead.sinks.images import Pictures
 from edgead.sources import Source
 from edgead.streaming import Stream
 from edgead.synthetic.line import frames
 
-SIZE, DISTINCT, SEED = 96, 32, 1
+SIZE, DISTINCT = 96, 32
 DISK = 1 << 30
+PICTURES = Pictures(max_bytes=16 << 20)  # little, so that they come to be removed, too
+RATES = {
+    "corrupt frame": 1 / 500, "camera fails": 1 / 20_000, "callback raises": 1 / 40, "caller raises": 1 / 40_000,
+    "slow disk": 1 / 5_000, "database locked": 1 / 25_000, "server killed": 1 / 15_000,
+    "broker killed": 1 / 10_000, "clock jump": 1 / 10_000,
+    "full disk": 1 / 40_000,
+}  # fmt: skip
+LOCKED_SECONDS = 7.0  # longer than a database waits
+SETTLED = 10.0  # MiB in 100,000 frames, in the second half: less is level
+REST_SECONDS = 900.0  # for what waits in the spools at the end
 REAL_TIME = time.time
+_TOLD = struct.Struct(">8sI?")  # run, frame, whether it was lost
 
 
-class CallbackError(Exception):
+class CallersError(Exception):
     """What the caller's own code raises."""
+
+
+class Faults:
+    """Draws faults at their rates, each by a generator of its own, and counts them; one without a rate never comes."""
+
+    def __init__(self, rates: Mapping[str, float]) -> None:
+        self.seen = Counter[str]()
+        self._rates, self._generators = rates, {name: random.Random(name) for name in rates}
+
+    def strike(self, name: str) -> bool:
+        struck = name in self._rates and self._generators[name].random() < self._rates[name]
+        self.seen[name] += struck
+        return struck
 
 
 class Line(Source):
     """Frames from memory until `left` is used up; some are corrupt, and now and then the camera fails for good."""
 
-    def __init__(self, images: list[Image], left: list[int], faults: random.Random, seen: Counter[str]) -> None:
+    def __init__(self, images: list[Image], left: list[int], faults: Faults) -> None:
         super().__init__("line")
-        self._images, self._left, self._faults, self._seen = images, left, faults, seen
+        self._images, self._left, self._faults = images, left, faults
+
+    @property
+    def delivered(self) -> int:
+        return self._next_id
 
     def open(self) -> None:
         pass
@@ -64,13 +107,11 @@ class Line(Source):
     def read(self, timeout: float) -> Reading:
         if not self._left[0]:
             return Signal.END
-        self._left[0] -= 1
-        if self._faults.random() < 1 / 500:
-            self._seen["corrupt frame"] += 1
-            return self._lost("the frame cannot be decoded")
-        if self._faults.random() < 1 / 20_000:
-            self._seen["source error"] += 1
+        if self._faults.strike("camera fails"):
             raise SourceError("the camera failed", self.name)
+        self._left[0] -= 1
+        if self._faults.strike("corrupt frame"):
+            return self._lost("the frame cannot be decoded")
         return self._frame(self._images[self._next_id % len(self._images)])
 
     def close(self) -> None:
@@ -80,16 +121,15 @@ class Line(Source):
 class SlowDisk(Sink):
     """A sink of the caller's own on a disk that takes its time once in a while."""
 
-    def __init__(self, faults: random.Random, seen: Counter[str]) -> None:
+    def __init__(self, faults: Faults) -> None:
         super().__init__("slow disk")
-        self._faults, self._seen = faults, seen
+        self._faults = faults
 
     def open(self) -> None:
         pass
 
     def write(self, *_: object) -> None:
-        if self._faults.random() < 1 / 5_000:
-            self._seen["slow disk"] += 1
+        if self._faults.strike("slow disk"):
             time.sleep(0.2)
 
     def lost(self, lost: LostFrame) -> None:
@@ -100,49 +140,6 @@ class SlowDisk(Sink):
 
     def close(self) -> None:
         pass
-
-
-class Receiver:
-    """A server for records, which goes away, comes back, and sometimes says that it is busy."""
-
-    def __init__(self, faults: random.Random, seen: Counter[str]) -> None:
-        self.kept: dict[str, None] = {}
-        self._faults, self._seen = faults, seen
-        self._server: ThreadingHTTPServer | None = None
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                busy = receiver._faults.random() < 1 / 2_000
-                if busy:
-                    receiver._seen["server busy"] += 1
-                else:
-                    receiver.kept[json.loads(body)["id"]] = None
-                self.send_response(503 if busy else 204)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-            self._seen["server down"] += 1
 
 
 def mounted(folder: Path) -> bool:
@@ -158,119 +155,218 @@ def fill(disk: Path) -> None:
             pass
 
 
-def figures(count: int, begin: float) -> dict[str, float]:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return {
-        "frames": count,
-        "seconds": round(time.monotonic() - begin, 1),
-        "resident_mib": round(pages * resource.getpagesize() / 2**20, 1),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "threads": threading.active_count(),
-    }
+def lock(database: Path) -> None:
+    """Hold the database as a program would that writes to it and does not come to an end."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as held, suppress(sqlite3.Error):
+        held.execute("BEGIN IMMEDIATE")
+        time.sleep(LOCKED_SECONDS)
 
 
-def soak(bundle: str, total: int, step: int, folder: Path) -> dict[str, Any]:
-    faults, seen = random.Random(SEED), Counter[str]()
-    images = [image for image, _ in islice(frames(seed=1, size=SIZE), DISTINCT)]
-    disk = folder / "disk"
-    disk.mkdir()
-    small = mounted(disk)
-    results = disk / "results.sqlite"
-    os.environ["EDGEAD_SPOOL"] = str(folder / "spool")
-    receiver, left = Receiver(random.Random(SEED + 1), seen), [total]
-    given: list[tuple[int, int]] = []  # of each verdict, the run and the frame
-    samples, causes, begin = [], Counter[str](), time.monotonic()
-    jump, filled = [0.0], False
-    time.time = lambda: REAL_TIME() + jump[0]
-    runs = 0
+@dataclass
+class Run:
+    """One run: its digits in the records, the frames that it read, and what ended it."""
 
-    def on_fault(lost: LostFrame) -> None:
-        if faults.random() < 1 / 40:
-            seen["callback raises"] += 1
-            raise CallbackError
+    digits: str
+    delivered: int
+    ended_by: str
 
-    try:
-        with load(bundle, maps=False) as detector:
+
+class Soak:
+    """All frames, in as many runs as it takes: what was told of each, in the file `told`, and how the process fared."""
+
+    def __init__(self, bundle: str, folder: Path, *, small: bool) -> None:
+        self.results, self.told = folder / "disk" / "results.sqlite", folder / "told"
+        self.faults, self.runs, self.samples = Faults(RATES), list[Run](), list[dict[str, float]]()
+        self.server, self.broker = Server(folder), Broker(folder) if MOSQUITTO else None
+        self._images = [image for image, _ in islice(frames(seed=1, size=SIZE), DISTINCT)]
+        self._bundle, self._small = bundle, small
+        self._verdicts, self._jump, self._begin = 0, 0.0, time.monotonic()
+
+    def through(self, total: int, step: int) -> None:
+        left = [total]
+        time.time = lambda: REAL_TIME() + self._jump
+        with load(self._bundle, maps=False) as detector, self.told.open("wb") as file:
             while left[0]:
-                runs += 1
-                sinks = [str(results), f"http://127.0.0.1:{receiver.port}/records", SlowDisk(faults, seen)]
-                opened = [open_sink(sink, pictures=None) if isinstance(sink, str) else sink for sink in sinks]
-                try:
-                    line = Line(images, left, faults, seen)
-                    with Stream(detector, line, policy="every", sinks=opened, on_fault=on_fault) as run:
-                        for result in run:
-                            given.append((runs, result.frame_id))
-                            if len(given) % step == 0:
-                                samples.append(figures(len(given), begin))
-                                print(samples[-1], flush=True)
-                            if faults.random() < 1 / 10_000:
-                                jump[0] += faults.choice((-3600.0, 3600.0, 86400.0))
-                                seen["clock jump"] += 1
-                            if faults.random() < 1 / 15_000:
-                                receiver.stop()
-                                threading.Timer(2.0, receiver.start).start()
-                            if small and not filled and len(given) > total // 3:
-                                filled = True
-                                fill(disk)
-                                seen["full disk"] += 1
-                except (EdgeadError, CallbackError) as error:
-                    causes[type(error).__name__] += 1
-                    (disk / "ballast").unlink(missing_ok=True)
-        time.sleep(2.5)
-        if receiver._server is None:
-            receiver.start()
-        # The next run delivers what is left in the spools.
-        with load(bundle, maps=False) as detector:
-            rest = Line(images, [1], random.Random(0), Counter())
-            sinks = [str(results), f"http://127.0.0.1:{receiver.port}/records"]
-            with Stream(detector, rest, policy="every", sinks=[open_sink(s, pictures=None) for s in sinks]) as run:
-                runs += 1
-                given += [(runs, result.frame_id) for result in run]
-            end = time.monotonic() + 120
-            while run.summary.spooled and time.monotonic() < end:
-                time.sleep(0.1)
-        return {
-            **judged(results, given, receiver),
-            "runs": runs, "faults": dict(seen), "ended_by": dict(causes), "samples": samples,
-            "full_disk": "tried" if small else "left out: not root", "seconds": time.monotonic() - begin,
-        }  # fmt: skip
-    finally:
+                self._run(detector, Line(self._images, left, self.faults), self.faults, file, step)
+            for far in (self.server, self.broker):
+                if far is not None:
+                    far.end.back()
+            self._run(detector, Line(self._images, [1], Faults({})), Faults({}), file, step, rest=True)
+
+    def stop(self) -> None:
         time.time = REAL_TIME
-        receiver.stop()
-        if small:
-            subprocess.run(["umount", str(disk)], check=False)
+        for far in (self.server, self.broker):
+            if far is not None:
+                far.stop()
+
+    def _run(
+        self, detector: Detector, line: Line, faults: Faults, file: BinaryIO, step: int, *, rest: bool = False
+    ) -> None:
+        """Frames until none are left or a fault ends the run. rest: wait for what is in the spools."""
+        database = open_sink(self.results, pictures=PICTURES)
+        addresses = [far.address for far in (self.server, self.broker) if far is not None]
+        sinks = [database, *(open_sink(address) for address in addresses), SlowDisk(faults)]
+
+        def tell(frame: int, *, lost: bool) -> None:
+            file.write(_TOLD.pack(bytes.fromhex(database.run), frame, lost))
+
+        def on_fault(lost: LostFrame) -> None:
+            tell(lost.frame_id, lost=True)
+            if faults.strike("callback raises"):
+                raise CallersError
+
+        ended_by = ""
+        try:
+            with Stream(detector, line, policy="every", sinks=sinks, on_fault=on_fault) as run:
+                for result in run:
+                    tell(result.frame_id, lost=False)
+                    self._verdicts += 1
+                    if self._verdicts % step == 0:
+                        self._sample(run)
+                    self._torment(faults)
+                    if faults.strike("caller raises"):
+                        raise CallersError
+                end = time.monotonic() + REST_SECONDS
+                while rest and run.summary.spooled and time.monotonic() < end:
+                    time.sleep(0.1)
+                if rest:
+                    self._sample(run)
+        except (EdgeadError, CallersError) as error:
+            ended_by = type(error).__name__
+            (self.results.parent / "ballast").unlink(missing_ok=True)
+        self.runs.append(Run(database.run, line.delivered, ended_by))
+
+    def _torment(self, faults: Faults) -> None:
+        """What strikes from outside, between two verdicts."""
+        if faults.strike("clock jump"):
+            self._jump += random.choice((-3600.0, 3600.0, 86400.0))
+        if faults.strike("server killed"):
+            self.server.end.restart(random.uniform(0, 4))
+        if self.broker and faults.strike("broker killed"):
+            self.broker.end.restart(random.uniform(0, 4))
+        if faults.strike("database locked"):
+            threading.Thread(target=lock, args=(self.results,)).start()
+        if self._small and faults.strike("full disk"):
+            fill(self.results.parent)
+
+    def _sample(self, run: Stream) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        opened = list[Path]()
+        for handle in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):  # what lists them is among them, and gone
+                opened.append(handle.readlink())
+        self.samples.append({
+            "frames": self._verdicts,
+            "seconds": round(time.monotonic() - self._begin, 1),
+            "resident_mib": round(pages * resource.getpagesize() / 2**20, 1),
+            "descriptors": len(opened),
+            "spools": sum(path.parent.suffix == ".spool" for path in opened),
+            "threads": threading.active_count(),
+            "spooled": run.summary.spooled,
+        })  # fmt: skip
+        print(self.samples[-1], flush=True)
 
 
-def judged(results: Path, given: list[tuple[int, int]], receiver: Receiver) -> dict[str, Any]:
-    """What the database and the server hold, against what was given."""
-    proof = audit(results)
-    statement = """SELECT substr(json_extract(record, '$.id'), 1, 16), json_extract(record, '$.frame_id'),
-        json_extract(record, '$.id') FROM records WHERE json_extract(record, '$.kind') = 'verdict' ORDER BY id"""
-    with closing(sqlite3.connect(results)) as database:
+def judged(soak: Soak) -> dict[str, Any]:
+    """What was told, and what the database and the far ends hold of it."""
+    told = [(run.hex(), frame, lost) for run, frame, lost in _TOLD.iter_unpack(soak.told.read_bytes())]
+    statement = """SELECT json_extract(record, '$.id'), json_extract(record, '$.frame_id'),
+        json_extract(record, '$.kind') = 'fault' FROM records
+        WHERE json_extract(record, '$.kind') IN ('verdict', 'fault') ORDER BY id"""
+    with closing(sqlite3.connect(soak.results)) as database:
         rows = database.execute(statement).fetchall()
-    order = {run: number for number, run in enumerate(dict.fromkeys(run for run, _, _ in rows), 1)}
-    runs = list(dict.fromkeys(run for run, _ in given))
-    found = [(order[run], frame) for run, frame, _ in rows]
-    expected = [(runs.index(run) + 1, frame) for run, frame in given]
+    found = [(identity[:16], frame, bool(lost)) for identity, frame, lost in rows]
+    frames_of = {run: [frame for _, frame, _ in group] for run, group in groupby(told, key=lambda one: one[0])}
+    undone = {run.digits: run.delivered - len(frames_of.get(run.digits, [])) for run in soak.runs}
+    cut = {run.digits for run in soak.runs if run.ended_by not in ("", "SourceError")}
+    proof = audit(soak.results)
     return {
-        "verdicts": len(given),
-        "records": len(rows),
-        "in_order_once": found == expected,
-        "missing": len(set(expected) - set(found)),
+        "verdicts": sum(not lost for _, _, lost in told),
+        "lost": sum(lost for _, _, lost in told),
+        "let_go": sum(undone.values()),
+        "let_go_at_most": max(undone.values()),
+        "let_go_by_a_run_that_nothing_cut": sum(left for run, left in undone.items() if run not in cut),
+        "runs_with_gaps": sum(ids != list(range(len(ids))) for ids in frames_of.values()),
+        "records": len(found),
+        "in_order_once": found == told,
+        "missing": len(set(told) - set(found)),
         "doubled": len(found) - len(set(found)),
         "chain": str(proof.broken or "whole"),
-        "missing_at_server": sum(identity not in receiver.kept for _, _, identity in rows),
+        "pictures": proof.images,
+        "pictures_removed": proof.retired,
+        "at_the_server": arrived(soak.server.arrivals, [row[0] for row in rows]),
+        **({} if soak.broker is None else {
+            "acknowledged_by_the_broker": arrived(soak.broker.acknowledged, [row[0] for row in rows]),
+            "delivered_by_the_broker": arrived(soak.broker.delivered, [row[0] for row in rows]),
+        }),
+        **levels(soak.samples),
+    }  # fmt: skip
+
+
+def arrived(arrivals: Path, ids: list[str]) -> dict[str, Any]:
+    """What came to a place, against what is on record."""
+    times = Arrivals.read(arrivals)
+    return {
+        "missing": sum(identity not in times for identity in ids),
+        "unknown": len(times.keys() - set(ids)),
+        "more_than_once": sum(count > 1 for count in times.values()),
+        "in_order": list(times) == ids,
     }
 
 
-if __name__ == "__main__":
+def levels(samples: list[dict[str, float]]) -> dict[str, Any]:
+    """How memory went in the second half, by least squares, and the most descriptors and threads of each half, but for
+    the one descriptor that every spool has that waits; level is None where there are too few samples to say."""
+    halves = samples[: len(samples) // 2], samples[len(samples) // 2 :]
+    if len(samples) < 4:
+        return {"level": None}
+    resident = [one["resident_mib"] for one in halves[1]]
+    slope = 1e5 * float(np.polyfit([one["frames"] for one in halves[1]], resident, 1)[0])
+    descriptors = [max(one["descriptors"] - one["spools"] for one in half) for half in halves]
+    threads = [max(one["threads"] for one in half) for half in halves]
+    level = slope < SETTLED and all(second <= first + 2 for first, second in (descriptors, threads))
+    return {
+        "level": level if len(samples) >= 20 else None,
+        "mib_in_100000_frames": round(slope, 1),
+        "descriptors_at_most": descriptors,
+        "threads_at_most": threads,
+    }
+
+
+def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("bundle")
     parser.add_argument("--frames", type=int, default=200_000)
-    parser.add_argument("--step", type=int, default=10_000)
+    parser.add_argument("--step", type=int, default=5_000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="edgead-soak-") as folder:
-        found = soak(given.bundle, given.frames, given.step, Path(folder))
-    print(json.dumps({key: value for key, value in found.items() if key != "samples"}, indent=1))
-    write(given.output, processor(), found)
-    sys.exit(0 if found["in_order_once"] and found["chain"] == "whole" and not found["missing_at_server"] else 1)
+    with tempfile.TemporaryDirectory(prefix="edgead-soak-") as name:
+        folder = Path(name)
+        (folder / "disk").mkdir()
+        os.environ["EDGEAD_SPOOL"] = str(folder / "spool")
+        small = mounted(folder / "disk")
+        soak = Soak(given.bundle, folder, small=small)
+        try:
+            soak.through(given.frames, given.step)
+            seconds = soak.samples[-1]["seconds"]
+            found = judged(soak)
+        finally:
+            soak.stop()
+            if small:
+                subprocess.run(["umount", str(folder / "disk")], check=False)
+    figures = {
+        "frames": given.frames, "seconds": seconds, **found, "faults": dict(soak.faults.seen), "runs": len(soak.runs),
+        "ended_by": Counter(run.ended_by for run in soak.runs if run.ended_by),
+        "left_out": [what for what, there in (("full disk: not root", small), ("MQTT: no mosquitto", MOSQUITTO))
+                     if not there],
+    }  # fmt: skip
+    print(json.dumps(figures, indent=1))
+    write(given.output, processor(), {**figures, "samples": soak.samples})
+    everywhere = [
+        at["missing"] for name, at in found.items() if name in ("at_the_server", "acknowledged_by_the_broker")
+    ]
+    once = found["in_order_once"] and not found["runs_with_gaps"] and not found["let_go_by_a_run_that_nothing_cut"]
+    return 0 if once and found["chain"] == "whole" and not any(everywhere) and found["level"] is not False else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
