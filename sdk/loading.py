@@ -68,7 +68,8 @@ def engine_key(bundle: Bundle, target: str, precision: str, options: Mapping[str
     batches = (1, bundle.manifest.max_batch)
     if target == "openvino":
         digest = hashlib.sha256(graph).hexdigest()
-        return EngineKey(digest, precision, *batches, target, openvino.runtime_version(), openvino.device_name())
+        facts = (openvino.runtime_version(), openvino.device_name(), openvino.instruction_sets())
+        return EngineKey(digest, precision, *batches, target, *facts)
     return tensorrt.engine_key(graph, precision, batches, target, options)
 
 

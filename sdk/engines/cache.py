@@ -24,8 +24,9 @@ _SUFFIX = ".engine"
 class EngineKey:
     """Everything that makes an engine what it is; two engines with the same key are interchangeable.
 
-    graph: SHA-256 of the ONNX file. device: the name of the processor or GPU that it was built for. driver: driver and
-    CUDA versions, empty on a CPU.
+    graph: SHA-256 of the ONNX file. device: the name of the processor or GPU that it was built for. compute_capability:
+    of a GPU, such as `8.7`; of a processor, the instructions that matter. driver: driver and CUDA versions, empty on a
+    CPU.
     """
 
     graph: str

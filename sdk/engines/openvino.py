@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgead.engines.base import Engine
+from edgead.engines.int8 import keep_exact
 from edgead.errors import EngineError, EngineUnavailable
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 # f32: on a processor with AMX or bf16 the default would round the network to bf16, and verdicts would depend on the
 # machine.
 _CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+
+_SETS = ("avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp")
 
 
 def unavailable() -> str | None:
@@ -48,6 +53,17 @@ def device_name() -> str:
     return str(_runtime().Core().get_property("CPU", "FULL_DEVICE_NAME"))
 
 
+def instruction_sets() -> str:
+    """What OpenVINO may compile for here, for the engine key: a virtual machine may hide some of what its processor's
+    name promises, and `ONEDNN_MAX_CPU_ISA` more. Empty where the system does not tell."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        flags = set()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    return " ".join([*(name for name in _SETS if name in flags), *([f"up to {limit}"] if limit else [])])
+
+
 def compile_graph(model: bytes) -> bytes:
     """Compile an ONNX file for this processor; returns the serialised engine.
 
@@ -55,7 +71,9 @@ def compile_graph(model: bytes) -> bytes:
     """
     core = _runtime().Core()
     try:
-        compiled = core.compile_model(core.read_model(io.BytesIO(_inlined(model))), "CPU", _CONFIG)
+        network = core.read_model(io.BytesIO(_inlined(model)))
+        keep_exact(network, _runtime(), _CONFIG)
+        compiled = core.compile_model(network, "CPU", _CONFIG)
         engine: bytes = compiled.export_model().getvalue()
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph ({_first_line(error)})", "openvino") from error
