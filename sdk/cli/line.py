@@ -12,7 +12,7 @@ from edgead.drift import Observer
 from edgead.errors import EdgeadError
 from edgead.live import LiveDetector
 from edgead.sinks import Sink
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.heat import Heat
 from edgead.sources import Source
 from edgead.summary import Summary
 from edgead.verdicts import Ruling, Rulings

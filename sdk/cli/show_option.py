@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from edgead.sinks.heat import Heat
-    from edgead.sinks.window import WindowSink
+    from edgead.sinks.view.heat import Heat
+    from edgead.sinks.view.window import WindowSink
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,6 +31,6 @@ def open_window(
     """The window that the option asks for, None without it. stop: what ends the run. cameras: the sources' names."""
     if not show:
         return None
-    from edgead.sinks.window import WindowSink
+    from edgead.sinks.view.window import WindowSink
 
     return WindowSink(stop, cameras=cameras if len(cameras) > 1 else (), title=title, scale=heat)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edgead.cli.options import PATH
-from edgead.sinks.encoders import AUTO, ELEMENTS, OPENCV
+from edgead.sinks.view.encoders import AUTO, ELEMENTS, OPENCV
 
 _OPTIONS = (
     click.option("--video", "videos", type=PATH, multiple=True, help="Keep an annotated .mp4 or .avi video."),

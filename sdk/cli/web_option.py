@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgead.detector import Detector
     from edgead.evaluation.thresholds import Thresholds
     from edgead.live import LiveDetector
-    from edgead.sinks.heat import Heat
+    from edgead.sinks.view.heat import Heat
     from edgead.verdicts.areas import Polygon
     from edgead.web import Dashboard, Limits
 

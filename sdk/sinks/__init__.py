@@ -11,8 +11,8 @@ from edgead.sinks.base import Sink
 from edgead.sources.base import Source
 
 if TYPE_CHECKING:
-    from edgead.sinks.heat import Heat
     from edgead.sinks.images import Pictures
+    from edgead.sinks.view.heat import Heat
 
 __all__ = ["Sink", "open_sink"]
 
@@ -61,7 +61,7 @@ def open_sink(
 
         return SpooledSink(SqliteSink(path, pictures=pictures or Pictures()))
     if suffix in (".mp4", ".avi"):
-        from edgead.sinks.video import VideoSink
+        from edgead.sinks.view.video import VideoSink
 
         return VideoSink(path, source=source, scale=scale, encoder=encoder)
     raise SinkError(f"no sink is known for {suffix or 'a name without suffix'}", path, f"give one of {KNOWN}")

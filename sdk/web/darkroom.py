@@ -10,7 +10,7 @@ from typing import Any
 
 from edgead.frame import Frame
 from edgead.result import Result
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.heat import Heat
 from edgead.web.board import Latest, score_of
 from edgead.web.picture import annotated, jpeg
 

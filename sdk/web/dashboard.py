@@ -10,7 +10,7 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks.base import Sink
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.heat import Heat
 from edgead.summary import Summary
 from edgead.web.access import Access, is_loopback
 from edgead.web.address import DEFAULT, parse_address

@@ -13,10 +13,10 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks import open_sink
-from edgead.sinks import video as video_module
-from edgead.sinks.annotate import annotate
-from edgead.sinks.opencv_encoder import CODECS
-from edgead.sinks.video import VideoSink
+from edgead.sinks.view import video as video_module
+from edgead.sinks.view.annotate import annotate
+from edgead.sinks.view.opencv_encoder import CODECS
+from edgead.sinks.view.video import VideoSink
 from edgead.sources import open_source
 
 Make = Callable[..., tuple[Result, Frame]]

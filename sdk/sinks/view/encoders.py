@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from edgead.errors import SinkError, SourceError
-from edgead.sinks.encoder import Encoder
-from edgead.sinks.gstreamer_encoder import GStreamerEncoder
-from edgead.sinks.opencv_encoder import OpenCvEncoder
+from edgead.sinks.view.encoder import Encoder
+from edgead.sinks.view.gstreamer_encoder import GStreamerEncoder
+from edgead.sinks.view.opencv_encoder import OpenCvEncoder
 from edgead.sources.appsink import gstreamer
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import numpy as np
 
 from edgead.frame import Frame, Image, LostFrame
 from edgead.result import Result
-from edgead.sinks.annotate import annotate
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.annotate import annotate
+from edgead.sinks.view.heat import Heat
 
 Newest = tuple[Result, Frame] | LostFrame | None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgead.result import Result, Verdict
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.heat import Heat
 
 
 def result(bundle: str, hottest: float) -> Result:

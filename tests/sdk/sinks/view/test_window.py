@@ -21,12 +21,12 @@ import pytest
 from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
-from edgead.sinks import window as window_module
-from edgead.sinks.heat import Heat
-from edgead.sinks.wall import wall
-from edgead.sinks.window import WindowSink
+from edgead.sinks.view import window as window_module
+from edgead.sinks.view.heat import Heat
+from edgead.sinks.view.wall import wall
+from edgead.sinks.view.window import WindowSink
 from edgead.streaming import Stream
-from tests.sdk.sinks.screen import Screen, wait_for
+from tests.sdk.sinks.view.screen import Screen, wait_for
 
 Make = Callable[..., tuple[Result, Frame]]
 
@@ -250,7 +250,7 @@ def test_a_python_without_tkinter_says_what_to_install(
 def test_a_window_outlives_no_run(screen: Screen) -> None:
     code = """import threading, time
 from edgead.frame import LostFrame
-from edgead.sinks.window import WindowSink
+from edgead.sinks.view.window import WindowSink
 with WindowSink(threading.Event()) as sink:
     while True:
         sink.lost(LostFrame(0, "camera 0", 0.0, "dark"))

@@ -18,11 +18,12 @@ import pytest
 from edgead.errors import SinkError
 from edgead.frame import Frame
 from edgead.result import Result, Verdict
-from edgead.sinks import encoders, open_sink
-from edgead.sinks import gstreamer_encoder as module
-from edgead.sinks import video as video_module
-from edgead.sinks.encoders import ELEMENTS, elements, frames_in, open_encoder
-from edgead.sinks.gstreamer_encoder import GStreamerEncoder, planes
+from edgead.sinks import open_sink
+from edgead.sinks.view import encoders
+from edgead.sinks.view import gstreamer_encoder as module
+from edgead.sinks.view import video as video_module
+from edgead.sinks.view.encoders import ELEMENTS, elements, frames_in, open_encoder
+from edgead.sinks.view.gstreamer_encoder import GStreamerEncoder, planes
 from tests.lent_gstreamer import lend
 
 Make = Callable[..., tuple[Result, Frame]]
@@ -156,7 +157,7 @@ def test_a_killed_process_leaves_a_video_that_plays(gst: Any, tmp_path: Path) ->
     code = f"""import sys; sys.path.append({gi!r})
 import numpy as np
 from pathlib import Path
-from edgead.sinks.encoders import open_encoder
+from edgead.sinks.view.encoders import open_encoder
 encoder = open_encoder("x264enc", Path({str(path)!r}), "x", (320, 240), 25.0)
 for number in range(100):
     encoder.write(np.full((240, 320, 3), number, np.uint8))

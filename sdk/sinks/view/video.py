@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edgead.frame import Frame, Image, LostFrame
 from edgead.result import Result
-from edgead.sinks.annotate import annotate
 from edgead.sinks.base import Sink
-from edgead.sinks.encoder import Encoder
-from edgead.sinks.encoders import AUTO, check, frames_in, open_encoder
-from edgead.sinks.heat import Heat
+from edgead.sinks.view.annotate import annotate
+from edgead.sinks.view.encoder import Encoder
+from edgead.sinks.view.encoders import AUTO, check, frames_in, open_encoder
+from edgead.sinks.view.heat import Heat
 from edgead.sources.base import Source
 
 FPS = 25.0

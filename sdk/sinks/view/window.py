@@ -18,8 +18,8 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result
 from edgead.sinks.base import Sink
-from edgead.sinks.heat import Heat
-from edgead.sinks.wall import Newest, wall
+from edgead.sinks.view.heat import Heat
+from edgead.sinks.view.wall import Newest, wall
 
 log = logging.getLogger(__name__)
 

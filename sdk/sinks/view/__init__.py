@@ -1,0 +1,1 @@
+"""Pictures of the line, for people: annotated videos and a window."""
