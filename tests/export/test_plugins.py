@@ -14,6 +14,7 @@ import pytest
 import torch
 from onnx import helper
 
+from edgead.bundle import read_bundle
 from edgead.calibration.quantize import quantize
 from edgead.cli.build_engine import describe
 from edgead.engines.onnxruntime import OnnxRuntimeEngine
@@ -226,12 +227,22 @@ print(*sorted(each.name for each in trt.get_plugin_registry().all_creators if ea
     assert done.stdout.split() == (sorted(OPERATORS) if asked else [])
 
 
-def test_the_build_says_what_runs_as_a_plugin():
+def test_the_build_says_what_runs_as_a_plugin(fp32_bundle):
     errors = {"map_error": 0.0, "largest_map_error": 0.0, "score_error": 0.0, "rank_correlation": 1.0}
     sides = {"metrics": Metrics(), "reference": Metrics(), "pyramid": (0.0,)}
     comparison = Comparison(TARGET, True, 1, 0, False, **sides, **errors, changed_verdicts=0, changed=())
     report = BuildReport(
-        None, TARGET, "fp32", None, b"", comparison, 0, 0, (), ("one", "two"), ("three: narrow", "four: narrow")
+        read_bundle(fp32_bundle),
+        TARGET,
+        "fp32",
+        None,
+        b"",
+        comparison,
+        0,
+        0,
+        (),
+        ("one", "two"),
+        ("three: narrow", "four: narrow"),
     )
     lines = [line.strip() for line in describe(Path("part.edgead"), report)]
     assert lines[1:3] == ["2 of 4 operators of edgead's own run as plugins", "2 by their bodies: narrow"]

@@ -135,7 +135,7 @@ def test_lost_and_refused_frames_are_told_and_recorded(tmp_path: Path) -> None:
 def test_a_signal_ends_with_everything_written(line: Path, tmp_path: Path, number: signal.Signals) -> None:
     jsonl, database, video = tmp_path / "a.jsonl", tmp_path / "a.db", tmp_path / "a.avi"
     arguments = ("--camera", line, "--save", jsonl, "--save", database, "--video", video, "--json")
-    process = start(*arguments, seconds=0.03)
+    process = start(*arguments, "--keep-accepts", "0", seconds=0.03)
     wait_for(lambda: len(lines(jsonl)) >= 10)
     process.send_signal(number)
     output, errors = process.communicate(timeout=20)
