@@ -96,7 +96,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_whole_video_with_every_sink(line: Path, tmp_path: Path) -> None:
     jsonl, database, video = tmp_path / "a.jsonl", tmp_path / "a.sqlite", tmp_path / "a.mp4"
-    output, errors = run("--camera", line, "--save", jsonl, "--save", database, "--video", video, "--max-frames", 60)
+    saved = ("--save", jsonl, "--save", database, "--keep-accepts", 0, "--video", video)
+    output, errors = run("--camera", line, *saved, "--max-frames", 60)
     assert output == ""
     assert "load part.edgead auto None" in errors and "engine freed" in errors
     assert "60 frames judged in " in errors and "60 accept, 0 warn, 0 reject" in errors
