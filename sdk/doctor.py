@@ -18,6 +18,8 @@ PACKAGES = {
     "base": ("numpy", "opencv-python-headless", "openvino", "click", "rich", "jsonschema"),
     "train": ("torch", "lightning", "torchmetrics", "onnx", "onnxscript", "onnxruntime", "safetensors"),
     "web": ("starlette", "uvicorn", "prometheus-client"),
+    "mqtt": ("paho-mqtt",),
+    "gpio": ("gpiod",),
     "tensorrt": ("tensorrt", "pycuda"),
     "tensorrt-rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"),
 }
