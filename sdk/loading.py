@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgead.bundle import Bundle, read_bundle
@@ -48,16 +49,26 @@ def load(
     bundle = read_bundle(path)
     precision = precision or bundle.manifest.preferred
     bundle.manifest.variant(precision)
-    target = choose(target)
-    engine = open_engine(bundle, target, precision, where=str(path), build=build, progress=progress)
-    detector = Detector(bundle, engine, precision, maps=maps, overlay=overlay)
-    if engine.untried:
+    runtime = choose(target)
+    found = find_engine(bundle, runtime, precision, where=str(path), build=build, progress=progress)
+    engine = as_engine(found.engine, runtime, bundle, bundle.graph(precision), found.key.options)
+    try:
+        detector = Detector(bundle, engine, precision, maps=maps, overlay=overlay)
+    except EngineError as error:
+        if found.built or not build or runtime != "openvino":
+            raise
+        log.warning("%s; the engine in the cache is left, and built again", error)
+        cache.discard(found.key)
+        return load(
+            path, target=target, precision=precision, maps=maps, overlay=overlay, build=build, progress=progress
+        )
+    if found.built:
         try:
             self_test(detector).require(str(path))
         except BaseException:
             detector.close()
-            cache.discard(engine_key(bundle, target, precision))
             raise
+        found.keep()
     return detector
 
 
@@ -73,7 +84,24 @@ def engine_key(bundle: Bundle, target: str, precision: str, options: Mapping[str
     return tensorrt.engine_key(graph, precision, batches, target, options)
 
 
-def open_engine(
+@dataclass(frozen=True)
+class Found:
+    """A serialised engine and its key. built: just now, so that it has judged nothing yet; else it is out of the cache,
+    which has none that was not tried."""
+
+    key: EngineKey
+    engine: bytes
+    built: bool
+
+    def keep(self) -> None:
+        """Cache it; a device with a read-only disk runs without a cache and starts slower."""
+        try:
+            cache.store(self.key, self.engine)
+        except EngineError as error:
+            log.warning("%s", error)
+
+
+def find_engine(
     bundle: Bundle,
     target: str,
     precision: str,
@@ -81,16 +109,11 @@ def open_engine(
     where: str,
     build: bool | Build = True,
     progress: Progress = silent,
-) -> Engine:
+) -> Found:
     """The engine of a bundle on this machine, from the cache where it is there, else as `load` says of `build`."""
     key = engine_key(bundle, target, precision)
-    engine = cached = cache.lookup(key)
-    if engine is None:
-        engine = _built(bundle, key, build, where, progress)
-        _keep(key, engine)
-    opened = as_engine(engine, target, bundle, bundle.graph(precision), key.options)
-    opened.untried = cached is None
-    return opened
+    cached = cache.lookup(key)
+    return Found(key, _built(bundle, key, build, where, progress) if cached is None else cached, cached is None)
 
 
 def as_engine(engine: bytes, target: str, bundle: Bundle, graph: bytes, options: Mapping[str, str]) -> Engine:
@@ -118,11 +141,3 @@ def _built(bundle: Bundle, key: EngineKey, build: bool | Build, where: str, prog
     engine = openvino.compile_graph(graph)
     progress("compiling", 1, 1)
     return engine
-
-
-def _keep(key: EngineKey, engine: bytes) -> None:
-    """Cache a compiled engine; a device with a read-only disk runs without a cache and starts slower."""
-    try:
-        cache.store(key, engine)
-    except EngineError as error:
-        log.warning("%s", error)

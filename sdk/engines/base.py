@@ -30,9 +30,6 @@ class Engine(ABC):
     digest: str = ""
     """SHA-256 of the serialised engine, in hexadecimal digits; empty where it is not known."""
 
-    untried: bool = False
-    """Whether it was built just now, and has not been compared with anything on this device."""
-
     def __init__(self, *, max_batch: int) -> None:
         if max_batch < 1:
             raise EngineError(f"a largest batch of {max_batch} images", type(self).__name__, "it has to be at least 1")

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 # machine.
 _CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
-_SETS = ("avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp")
+_SETS = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_int8",
+    "amx_bf16",
+    "asimddp",
+)
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 def unavailable() -> str | None:
@@ -55,13 +67,13 @@ def device_name() -> str:
 
 def instruction_sets() -> str:
     """What OpenVINO may compile for here, for the engine key: a virtual machine may hide some of what its processor's
-    name promises, and `ONEDNN_MAX_CPU_ISA` more. Empty where the system does not tell."""
+    name promises, and oneDNN's variables more. Empty where the system does not tell."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
         flags = set()
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return " ".join([*(name for name in _SETS if name in flags), *([f"up to {limit}"] if limit else [])])
+    limits = [f"up to {limit}" for name in _LIMITS if (limit := os.environ.get(name))]
+    return " ".join([*(name for name in _SETS if name in flags), *limits])
 
 
 def compile_graph(model: bytes) -> bytes:

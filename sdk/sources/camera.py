@@ -242,7 +242,7 @@ def device_camera(device: int | str, *, stall: float = STALL_SECONDS, wait: bool
 def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
     """A camera on the network that FFmpeg reads, by its address; its name is the address without user, password and
     tokens."""
-    name = redact(address)
+    name = redact("".join(address.split()))  # a space in a password would end the address
 
     def connect() -> Capture:
         todo = "check the address, the user name and password, and that this computer reaches the camera"

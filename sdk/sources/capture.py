@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import cast
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
 
 import cv2
 
@@ -39,7 +39,7 @@ class Capture:
 
     def __init__(self, target: int | str, backend: int, *, name: str, settings: Sequence[int] = (), todo: str) -> None:
         """Open a device, file, address or pipeline. Raises SourceError with `name` and `todo` when nothing opens."""
-        with _quiet():
+        with _quiet:
             try:
                 self._capture = cv2.VideoCapture(target, backend, list(settings))
             except cv2.error as error:
@@ -98,13 +98,30 @@ def has_gstreamer() -> bool:
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV from warning on stderr while it opens: some of its warnings repeat the address."""
-    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 moved its levels
-    level = logging.getLogLevel()
-    logging.setLogLevel(0)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
+class _Quiet:
+    """Keeps OpenCV from warning on stderr while anybody opens: some of its warnings repeat the address. Several may
+    open at once; the level is one for the whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opening = self._level = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._opening:
+                self._level = _logging().getLogLevel()
+                _logging().setLogLevel(0)
+            self._opening += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._opening -= 1
+            if not self._opening:
+                _logging().setLogLevel(self._level)
+
+
+_quiet = _Quiet()
+
+
+def _logging() -> Any:
+    return getattr(cv2.utils, "logging", cv2)  # OpenCV 5 moved its levels

@@ -43,6 +43,6 @@ def knock(address: str) -> str:
         return ""
     try:
         socket.create_connection((host, port), KNOCK_SECONDS).close()
-    except OSError as error:
-        return error.strerror or "it does not answer"
+    except (OSError, UnicodeError) as error:  # of a name that is none, too
+        return getattr(error, "strerror", None) or "it does not answer"
     return ""

@@ -38,7 +38,7 @@ class _Connect:
     """Opens one camera, again and again. Once GStreamer has played it, nothing else is tried."""
 
     def __init__(self, address: str) -> None:
-        self.name = redact(address)
+        self.name = redact("".join(address.split()))  # a space in a password would end the address
         self._address = address
         self._played = self._said = False
 

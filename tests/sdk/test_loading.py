@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import edgead
+from edgead import loading
 from edgead.bundle import read_bundle
 from edgead.cli import rebuilding
 from edgead.engines import cache, openvino, tensorrt
 from edgead.errors import EngineError
-from edgead.loading import engine_key, open_engine
+from edgead.loading import engine_key, find_engine
 
 BLACK = np.zeros((64, 64, 3), np.uint8)
 
@@ -136,7 +137,10 @@ def jetson(stand_in, monkeypatch):
 
 
 def open_tensorrt(bundle, build, target="tensorrt", progress=lambda *_: None):
-    return open_engine(read_bundle(bundle), target, "fp32", where="part.edgead", build=build, progress=progress)
+    found = find_engine(read_bundle(bundle), target, "fp32", where="part.edgead", build=build, progress=progress)
+    if found.built:
+        found.keep()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -208,3 +212,26 @@ def test_what_the_builder_needs_is_named(fp32_bundle, jetson, monkeypatch):
     monkeypatch.setitem(sys.modules, "edgead.export.tensorrt", None)
     with pytest.raises(EngineError, match=r"is not installed, tensorrt, run `pip install"):
         open_tensorrt(fp32_bundle, rebuilding.build)
+
+
+def test_an_engine_in_the_cache_that_does_not_load_is_built_again(fp32_bundle, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    bundle = read_bundle(fp32_bundle)
+    cache.store(engine_key(bundle, "openvino", "fp32"), b"of other instructions")
+    with pytest.raises(EngineError, match="cannot load the engine"):
+        load(fp32_bundle, build=False)
+    load(fp32_bundle)
+    assert "built again" in caplog.text
+    load(fp32_bundle, build=False)
+
+
+def test_an_engine_is_kept_once_it_was_tried(fp32_bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(loading, "Detector", fails)
+    with pytest.raises(MemoryError):
+        load(fp32_bundle)
+    assert not list(tmp_path.glob("*.engine"))

@@ -28,6 +28,8 @@ from edgead.sources.address import redact
             'gst://souphttpsrc location="http://a:b@cam/1" ! jpegdec',
             'gst://souphttpsrc location="http://cam/1" ! jpegdec',
         ),
+        ("rtsp://admin:pa'ss@cell-4/top", "rtsp://cell-4/top"),
+        ('rtsp://admin:a<b>"c@cell-4/top: refused', "rtsp://cell-4/top: refused"),
         ("/data/line@2/video.mp4", "/data/line@2/video.mp4"),
     ],
 )
@@ -37,14 +39,11 @@ def test_redact_removes_secrets_and_keeps_the_rest(address: str, shown: str) -> 
 
 @given(
     user=st.text(alphabet="abcXYZ019._-", min_size=1),
-    password=st.text(alphabet="abcXYZ!$%^&*()@:/#?=+,;019", min_size=3).map(lambda text: f"<{text}>"),
+    password=st.text(alphabet="abcXYZ!$%^&*()@:/#?=+,;019'\"<>[]{}|`~", min_size=3),
     scheme=st.sampled_from(["rtsp", "http", "https", "rtmp"]),
 )
 def test_redact_never_shows_a_password(user: str, password: str, scheme: str) -> None:
-    secret = password.strip("<>")
-    shown = redact(f"{scheme}://{user}:{secret}@10.0.0.8/stream")
-    assert shown.endswith("10.0.0.8/stream")
-    assert secret not in shown or secret in f"{scheme}://10.0.0.8/stream"
+    assert redact(f"{scheme}://{user}:{password}@10.0.0.8/stream") == f"{scheme}://10.0.0.8/stream"
 
 
 def test_redact_is_idempotent() -> None:
