@@ -24,10 +24,10 @@ from edgead.result import Result, Verdict
 class Detector:
     """Judges frames with one engine and the thresholds of its precision.
 
-    It owns the engine, which runs until `close` or the end of a `with` block. Calls are not thread safe, but `prepare`
-    and `judge` may run in other threads than `infer`. maps, overlay: what an engine on a GPU brings back besides the
-    verdict; on the host the map is always there, and an overlay never. bands: what scores mean, from the next frame on
-    where others are assigned.
+    It owns the engine, which runs until `close` or the end of a `with` block. `prepare` may run in
+    several threads at once, `infer` and `judge` in one at a time each. maps, overlay: what an engine on a GPU brings
+    back besides the verdict; on the host the map is always there, and an overlay never. bands: what scores mean, from
+    the next frame on where others are assigned.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -68,8 +69,9 @@ class LiveDetector:
 
     It owns its detectors: one that was replaced is closed, by the thread that infers, once no frame of it is left, and
     `close`, or the end of a `with` block, closes the others. on_change: called with a detector, in the thread that
-    judges, right before the first frame of it is judged, and never for the first detector. Loading takes its time and
-    the engine's device; do it in another thread where the line should not wait. `swap` is for any thread.
+    judges, right before it judges a frame and another one has judged the frame before; around a swap the frames of
+    several cameras may come from both in turns. Loading takes its time and the engine's device; do it in another thread
+    where the line should not wait. `swap` is for any thread.
     """
 
     def __init__(self, detector: Detector, *, on_change: Callable[[Detector], None] | None = None) -> None:
@@ -167,8 +169,9 @@ class LiveDetector:
         with self._lock:
             self._closed = True
             last, self._replaced = [*self._replaced, self._owned], []
-        for owned in last:
-            owned.detector.close()
+        with ExitStack() as closing:  # one that fails keeps no other open
+            for owned in last:
+                closing.callback(owned.detector.close)
 
     def __enter__(self) -> LiveDetector:
         return self
@@ -186,8 +189,8 @@ class LiveDetector:
         if not self._replaced:
             return
         with self._lock:
-            idle = [owned for owned in self._replaced if not owned.under_way]
-            self._replaced = [owned for owned in self._replaced if owned.under_way]
+            idle = [owned for owned in self._replaced if not owned.under_way]  # looked at once: it may change meanwhile
+            self._replaced = [owned for owned in self._replaced if owned not in idle]
         for owned in idle:
             try:
                 owned.detector.close()

@@ -113,6 +113,16 @@ def self_test(detector: Detector) -> SelfTest:
     return SelfTest(tuple(checks))
 
 
+def stored_test(bundle: Bundle, precision: str) -> SelfTest:
+    """Whether the thresholds of a bundle judge the scores that it remembers as they should; no engine is needed."""
+    variant, expected = bundle.manifest.variant(precision), expected_of(bundle)
+    bands = Bands(variant.thresholds, variant.score_range)
+    scores = [(member, variant.self_test[member]) for member in expected if member in variant.self_test]
+    return SelfTest(
+        tuple(Check(member, expected[member], score, score, bands.verdict(score), 0.0) for member, score in scores)
+    )
+
+
 def known_images(bundle: Bundle) -> dict[str, Image]:
     """The images of a bundle's self-test by member, uint8 [H, W, 3] in BGR order, at the size that the graph takes.
 

@@ -115,12 +115,15 @@ def _limits(thresholds: Thresholds) -> Limits:
 
 
 def _changer(detector: Detector | LiveDetector, changed: Callable[[], None]) -> Callable[[Limits], None]:
+    from edgead.live import LiveDetector
+
     def change(limits: Limits) -> None:
-        bands = detector.bands
+        judging = detector.judging if isinstance(detector, LiveDetector) else detector  # both steps at the same one
+        bands = judging.bands
         now = bands.thresholds
         image, warn = replace(now.image, value=limits.reject), replace(now.warn, value=limits.warn)
         # One assignment: a frame sees both or neither.
-        detector.bands = replace(bands, thresholds=replace(now, image=image, warn=warn))
+        judging.bands = replace(bands, thresholds=replace(now, image=image, warn=warn))
         changed()
 
     return change

@@ -29,7 +29,7 @@ class Answer:
 
 
 class Pipeline(Protocol):
-    """`prepare` runs in another thread than `infer`, and at the same time; each in one thread at a time.
+    """`prepare` runs in other threads than `infer`, in several at once and at the same time; `infer` in one at a time.
 
     threshold: of the anomaly map's pixels. Another one may be assigned in any thread, and holds from the next `infer`
     on.

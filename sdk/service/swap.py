@@ -17,7 +17,7 @@ from edgead.detector import Detector
 from edgead.errors import EdgeadError, EngineError
 from edgead.live import LiveDetector
 from edgead.progress import Progress
-from edgead.selftest import self_test
+from edgead.selftest import self_test, stored_test
 from edgead.service.asked import Asked
 from edgead.service.notify import ServiceManager
 from edgead.service.reload import adopt_thresholds, same_detector
@@ -148,7 +148,9 @@ class Renewal:
     def _renew(self) -> Bundle | Detector:
         """The bundle where its thresholds are enough, else its detector, running and tested."""
         bundle = read_bundle(self._path)
-        if same_detector(self._live.current, bundle, self._precision or bundle.manifest.preferred):
+        precision = self._precision or bundle.manifest.preferred
+        if same_detector(self._live.current, bundle, precision):
+            stored_test(bundle, precision).require(str(self._path))
             return bundle
         log.info("%s holds another detector, which is loaded while the line goes on", self._path)
         detector = self._load(self._progress)

@@ -92,7 +92,7 @@ def test_a_service_is_heard_reloads_and_ends_well(bundle, parts, tmp_path):
         digests = [read.digest]
         variant = read.manifest.variant("fp32")
         low = replace(variant.thresholds.image, value=-1.0)
-        changed = replace(variant, thresholds=replace(variant.thresholds, image=low, warn=low))
+        changed = replace(variant, thresholds=replace(variant.thresholds, image=low, warn=low), self_test={})
         read = read.with_variant("fp32", changed, {})
         read.write(bundle)
         running.send_signal(signal.SIGHUP)

@@ -110,7 +110,12 @@ def test_thresholds_alone_load_nothing(place, caplog):
     thresholds = replace(variant.thresholds, image=high, warn=high)
     with place.renewal() as renewal:
         assert place.judge().verdict is Verdict.REJECT
-        changed = bundle.with_variant("fp32", replace(variant, thresholds=thresholds), {})
+        bundle.with_variant("fp32", replace(variant, thresholds=thresholds), {}).write(place.path)
+        place.renew(renewal)
+        assert "bad at" in said(caplog)[0] and "accept" in said(caplog)[0]  # the images that it holds are good then
+        assert place.judge().bundle == bundle.digest and not place.told
+        caplog.clear()
+        changed = bundle.with_variant("fp32", replace(variant, thresholds=thresholds, self_test={}), {})
         changed.write(place.path)
         place.renew(renewal)
         result = place.judge()
