@@ -67,7 +67,9 @@ class Capture:
             source.freshest = freshest
         self._prepare, self._freshest, self._stop, self._most = prepare, freshest, stop, most
         self._over = threading.Event()  # nothing more is read, since nobody will take it or a source has failed
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        """What the first source that failed has failed with; `take` raises it."""
+        self._failed_at = 0.0
         self._frames: Handover[Prepared | LostFrame] = Handover(QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL)
         self._opened = threading.Barrier(len(sources))
         self._lock = threading.Lock()
@@ -100,9 +102,12 @@ class Capture:
     def take(self, limit: int) -> list[Prepared | LostFrame] | Literal[Signal.TIMEOUT, Signal.END]:
         """What waits, at most `limit` items; TIMEOUT after POLL_SECONDS without any; END when nothing more will come.
 
-        Raises what a source has failed with.
+        Raises what a source has failed with, STOP_SECONDS later at most, whether the others answer or not.
         """
-        return self._frames.take_some(POLL_SECONDS, limit)
+        items = self._frames.take_some(POLL_SECONDS, limit)
+        if items is Signal.TIMEOUT and self.error is not None and time.monotonic() - self._failed_at > STOP_SECONDS:
+            raise self.error
+        return items
 
     def leave(self) -> None:
         """Nobody will take anything any more: all threads end as soon as their sources let them."""
@@ -126,22 +131,28 @@ class Capture:
         """One source's thread: open, read, prepare, hand over."""
         try:
             with source:
-                self._opened.wait()
-                self._read(source)
-        except threading.BrokenBarrierError:
-            pass  # another did not open, and has said why
+                if self._all_are_open():
+                    self._read(source)
         except BaseException as error:  # noqa: BLE001 - `take` raises it in the thread that takes
-            if self._over.is_set():
-                log.warning("%s", error)
             with self._lock:
-                self._error = self._error or error
+                if self._over.is_set():
+                    log.warning("%s", error)
+                self.error, self._failed_at = self.error or error, self._failed_at or time.monotonic()
             self._over.set()
             self._opened.abort()
         finally:
             with self._lock:
                 self._left -= 1
                 if not self._left:
-                    self._frames.end(self._error)
+                    self._frames.end(self.error)
+
+    def _all_are_open(self) -> bool:
+        """Wait for that; False where one of them does not open, and has said why, or where nobody waits any more."""
+        try:
+            self._opened.wait()
+        except threading.BrokenBarrierError:
+            return False
+        return True
 
     def _read(self, source: Source) -> None:
         frames = 0

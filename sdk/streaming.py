@@ -68,7 +68,7 @@ class Stream:
 
     rules: what becomes of the detector's results (`edgead.verdicts`), for this run alone. With parts, verdicts are
     those of parts, in the sinks as well; a part without one goes to the sinks and to `on_fault` like a lost frame. At
-    the end of the source the part under way gets its verdict; a run that ends early or fails records it as a fault.
+    the end of the source the part under way gets its verdict; a run that is stopped, left or fails records a fault.
     observers: look at every judged frame once its verdict is out (`edgead.drift`); what they notice goes to `on_change`
     and into the summary. on_turn: called at least five times a second by the thread that iterates, while it works.
 
@@ -121,7 +121,11 @@ class Stream:
         self._writer.start()
         if self._error is not None:
             self.__exit__(None, None, None)
-        self._capture.start()
+        try:
+            self._capture.start()
+        except BaseException as error:  # the system may refuse a thread
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -177,7 +181,7 @@ class Stream:
                 else:
                     yield from self._tell(outcomes)
                     self._watch(item.frame, result)
-        if self._rules is not None:
+        if self._rules is not None and not self._stop.is_set():  # stopped, more of a part was to come
             yield from self._tell(self._rules.finish())
 
     def _infer(self, items: Sequence[Prepared]) -> Iterator[tuple[Any, float, float]]:
@@ -239,7 +243,9 @@ class Stream:
         self._error = self._error or error
         self._capture.leave()
 
-    def _stuck(self) -> SourceError:
+    def _stuck(self) -> BaseException:
+        if self._capture.error is not None:  # the others were to end because of it
+            return self._capture.error
         return SourceError(
             f"the source does not answer for {capture.STOP_SECONDS:.0f} s", self._capture.name, "check the camera"
         )

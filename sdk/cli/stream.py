@@ -179,10 +179,12 @@ def stream_command(
                 with run, show:
                     manager.ready(f"watching {' + '.join(line.names)}")
                     log_line.info("watching %s with %s", " + ".join(line.names), bundle)
-                    for result in run:
-                        show.verdict(result, run.summary)
+                    try:
+                        for result in run:
+                            show.verdict(result, run.summary)
+                    finally:
+                        manager.stopping()
             finally:
-                manager.stopping()
                 if as_json:
                     print_json(run.summary.to_json())
                 elif not quiet:

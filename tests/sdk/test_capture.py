@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from edgead import capture as capture_module
 from edgead.capture import Capture, Prepared
 from edgead.errors import FrameError, SourceError
 from edgead.frame import LostFrame, Signal
@@ -195,3 +196,33 @@ def test_what_was_prepared_says_how_old_it_is():
         (item,) = capture.take(1)
     assert isinstance(item, Prepared) and 0.02 <= item.age < 1
     assert item.timing["prepare"] >= 20
+
+
+def test_an_error_is_raised_though_another_source_does_not_answer(monkeypatch):
+    monkeypatch.setattr(capture_module, "STOP_SECONDS", 0.3)
+    freed = threading.Event()
+
+    class Hangs(Made):
+        def read(self, timeout):
+            freed.wait(10)
+            return Signal.END
+
+    with pytest.raises(SourceError, match="it broke"):
+        capture = Capture([Made("a", 1, fails=True), Hangs("b")], lambda image: image, freshest=False,
+                          stop=threading.Event())  # fmt: skip
+        capture.start()
+        begin = time.monotonic()
+        while time.monotonic() - begin < 5:
+            capture.take(3)
+    assert time.monotonic() - begin < 2
+    capture.leave()
+    freed.set()
+    assert capture.join()
+
+
+def test_a_broken_barrier_of_the_detectors_own_is_an_error_as_any():
+    def prepare(image):
+        raise threading.BrokenBarrierError
+
+    with capturing([Made("a", 2)], prepare=prepare) as capture, pytest.raises(threading.BrokenBarrierError):
+        drain(capture)

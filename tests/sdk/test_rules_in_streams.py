@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,22 @@ def test_a_run_that_is_left_or_fails_records_the_part_under_way_as_a_fault() -> 
             break
     assert [type(record) for record in sink.records] == [Result, PartFault]
     assert run.summary.part_faults == 1
+
+
+def test_a_run_that_is_stopped_says_nothing_of_the_part_under_way() -> None:
+    sink, stop, released = Memory(), threading.Event(), threading.Event()
+
+    class Endless(Script):
+        def read(self, timeout: float) -> Reading:
+            if self._next_id >= 3:
+                released.wait(timeout)
+                return Signal.TIMEOUT
+            return super().read(timeout)
+
+    threading.Timer(0.3, stop.set).start()
+    assert not list(stream(Brightest(), Endless([0] * 9), sinks=[sink], rules=by_part(1, [Begin("a")]), stop=stop))
+    (fault,) = sink.records
+    assert isinstance(fault, PartFault) and "part a has no verdict" in fault.reason
 
 
 def test_the_end_of_the_frames_ends_the_part() -> None:
