@@ -10,12 +10,21 @@ import numpy as np
 if TYPE_CHECKING:
     import openvino
 
-_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+_WEIGHTED = (
+    "Convolution",
+    "GroupConvolution",
+    "ConvolutionBackpropData",
+    "GroupConvolutionBackpropData",
+    "MatMul",
+)
 
 
 def keep_exact(network: openvino.Model, openvino: Any, config: dict[str, str]) -> None:
     """Put float32 in place of int8 weights where this processor would cut off sums of their products: the answers stay
-    those of INT8, activations rounded as before, in the time of fp32. openvino: the module."""
+    those of INT8, activations rounded as before, in the time of fp32. openvino: the module.
+
+    Products of two quantised activations stay as they are; `edgead.calibration` makes none.
+    """
     ports = [
         operation.input(port)
         for operation in network.get_ordered_ops()

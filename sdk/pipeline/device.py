@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _NO_MAP = np.empty((0, 0), np.float32)
 
 
+MOST_SHAPES = 4  # of frames, for which memory is kept: cameras of several sizes, judged in turns
+
+
 class DevicePipeline:
     """Around a running stage. Memory is made at the first frame of a size, and again only where the size changes.
 
@@ -43,8 +46,7 @@ class DevicePipeline:
         self._maps, self._overlay = maps, overlay
         self._mapped = gpu.describe().integrated
         self._preparing, self._inferring = threading.Lock(), threading.Lock()
-        self._slots: Slots | None = None
-        self._left: list[Slots] = []  # of sizes before, with frames under way
+        self._slots: dict[tuple[int, ...], Slots] = {}  # by the frames' shape, the one used last at the end
         self._capturing = stage.capturable
         self._warm = self._closed = False
         with gpu.current():
@@ -96,9 +98,9 @@ class DevicePipeline:
                     self._copies.synchronize()
                     self._work.synchronize()
                 finally:
-                    for slots in [*self._left, *([self._slots] if self._slots else [])]:
+                    for slots in self._slots.values():
                         slots.free()
-                    self._left, self._slots = [], None
+                    self._slots.clear()
                     self._workspace.free()
                     self._copies.close()
                     self._work.close()
@@ -108,31 +110,34 @@ class DevicePipeline:
             raise EngineError("the pipeline is closed", "pipeline", "load the detector again")
 
     def _slots_for(self, image: Image) -> Slots:
-        if self._slots is not None and self._slots.shape != image.shape:
-            log.info("frames of %s instead of %s: new memory on the GPU", image.shape, self._slots.shape)
-            self._left.append(self._slots)
-            self._slots = None
-        if self._left:
+        if image.shape in self._slots:
+            self._slots[image.shape] = slots = self._slots.pop(image.shape)  # the last one now
+            return slots
+        if len(self._slots) >= MOST_SHAPES:
             self._free_idle()
-        if self._slots is None:
-            slots = Slots(image.shape, self._stage, overlay=self._overlay, mapped=self._mapped)
-            try:
-                tables, (height, width) = slots.tables.address, image.shape[:2]
-                fill_device_tables(tables, height, width, *self._size, stream=self._copies.handle)
-            except BaseException:
-                slots.free()
-                raise
-            self._slots = slots
-        return self._slots
+        if self._slots:
+            log.info("frames of %s as well: new memory on the GPU", image.shape)
+        self._slots[image.shape] = slots = self._made(image.shape)
+        return slots
+
+    def _made(self, shape: tuple[int, ...]) -> Slots:
+        slots = Slots(shape, self._stage, overlay=self._overlay, mapped=self._mapped)
+        try:
+            tables, (height, width) = slots.tables.address, shape[:2]
+            fill_device_tables(tables, height, width, *self._size, stream=self._copies.handle)
+        except BaseException:
+            slots.free()
+            raise
+        return slots
 
     def _free_idle(self) -> None:
-        """Free what frames of other sizes have left behind, where all of them are done."""
-        idle = [slots for slots in self._left if slots.idle]
-        self._left = [slots for slots in self._left if slots not in idle]
+        """Free what frames of other shapes have left behind, those used longest ago, down to one less than may stay."""
+        idle = [shape for shape, slots in self._slots.items() if slots.idle]
+        idle = idle[: len(self._slots) - MOST_SHAPES + 1]
         if idle:
             self._copies.synchronize()  # a frame that nobody inferred may still be on its way up
-        for slots in idle:
-            slots.free()
+        for shape in idle:
+            self._slots.pop(shape).free()
 
     def _queue_input(self, image: Image, slot: Slot, slots: Slots) -> None:
         slot.ready.synchronize()  # where nobody inferred the slot's last frame, it may still be on its way up
