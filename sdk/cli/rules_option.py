@@ -42,7 +42,7 @@ _OPTIONS = (
         metavar="stdin|line:x1,y1,x2,y2|URL",
         help="One verdict for each part: a line `part` or `part NAME` on standard input begins one, or something that "
         "crosses a line from the left to the right of who walks along it, in shares of the frame, or a message to an "
-        "mqtt:// topic, or an edge of a gpio:// line.",
+        "mqtt:// or mqtts:// topic, or an edge of a gpio:// line.",
     ),
 )
 
@@ -104,5 +104,7 @@ def _parts(trigger: str) -> PartRule:
         return PartRule(TriggerAddress(trigger))
     kind, _, place = trigger.partition(":")
     if kind != "line":
-        raise DataError("there is no such trigger", trigger, "give stdin, line:x1,y1,x2,y2, or mqtt://host/topic")
+        todo = "give stdin, line:x1,y1,x2,y2, or an address with mqtt://, mqtts:// or gpio://"
+        shown = "" if "@" in kind else kind if "@" in trigger else trigger  # before an @ there may be a password
+        raise DataError("there is no such trigger", shown, todo)
     return PartRule(Line.parse(place))

@@ -14,9 +14,12 @@ from typing import Any, TypeVar
 
 import click
 
+from edgead.errors import EdgeadError
 from edgead.service.asked import Asked
 from edgead.service.logs import log_to
 from edgead.service.settings import read_settings
+
+_LARGEST = 1 << 63  # of TOML's integers; a NaN and an infinity are not below it
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,16 +48,46 @@ def service_options(function: Function) -> Function:
 
 
 def _fill_in(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """The settings become the options' defaults."""
+    """The settings become the options' defaults. Raises EdgeadError for a value that an option cannot have."""
     if path is None:
         return
-    names = {}
+    options = {}
     for each in context.command.params:
         if each.name and each.name not in ("config", "help"):
             longest = max(each.opts, key=len).lstrip("-")
-            names[longest.replace("-", "_")] = each.name
-    settings = read_settings(path, (name.replace("_", "-") for name in names))
-    context.default_map = {names[name]: value for name, value in settings.items()}
+            options[longest.replace("-", "_")] = each
+    settings = read_settings(path, (name.replace("_", "-") for name in options))
+    context.default_map = {}
+    for name, value in settings.items():
+        option, shown = options[name], name.replace("_", "-")
+        if option.name is None:
+            continue
+        if isinstance(option, click.Option) and option.multiple:
+            values = value if isinstance(value, list) else [value]
+            context.default_map[option.name] = [_read(option, shown, each, path) for each in values]
+        else:
+            context.default_map[option.name] = _read(option, shown, value, path)
+
+
+def _read(option: click.Parameter, name: str, value: object, path: Path) -> object:
+    """A value as click takes it, which expects what a command line can say. Raises EdgeadError; what is no text it does
+    not show, as there may be a secret in it."""
+    kind = option.type
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
+    if isinstance(kind, click.types.BoolParamType):
+        if not isinstance(value, bool):
+            raise EdgeadError(f"{name!r} is neither true nor false", path, f"write {name} = true")
+    elif isinstance(kind, click.types.IntParamType):
+        if not number or not isinstance(value, int):
+            raise EdgeadError(f"{name!r} is {repr(value)[:40]}, no whole number", path, f"write it as {name} = 10")
+    elif isinstance(kind, click.types.FloatParamType):
+        if not number:
+            raise EdgeadError(f"{name!r} is {repr(value)[:40]}, no number", path, f"write it as {name} = 2.5")
+    elif number and isinstance(kind, click.types.StringParamType):  # a camera by its index, an area in pixels
+        return str(value)
+    elif not isinstance(value, str) or "\0" in value:
+        raise EdgeadError(f"{name!r} is no text", path, f'write it in quotes, as {name} = "..."')
+    return value
 
 
 @contextmanager

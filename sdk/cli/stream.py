@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -227,6 +228,8 @@ def _check_files(cameras: Sequence[str], saves: Sequence[str], videos: Sequence[
 
 def _open_sources(cameras: Sequence[str], stall: float, wait: bool, rules: Rules) -> list[Source]:
     """The cameras. Raises UsageError for rules that several of them cannot follow."""
+    if not math.isfinite(stall):
+        raise click.UsageError(f"--stall takes seconds, not {stall}")
     sources = [open_source(camera, stall=stall, wait=wait) for camera in cameras]
     if len(sources) > 1 and rules.parts and rules.parts.from_outside:
         raise click.UsageError("a trigger from outside says nothing of which camera it is for: give one --camera")

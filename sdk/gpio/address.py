@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)")
+_LONGEST_NUMBER = 10  # digits; the kernel counts lines in 32 bits
 _LIKE = "give it like gpio://gpiochip0/22"
 
 
@@ -48,7 +49,10 @@ class GpioAddress:
         chip, line = unquote(chip), unquote(line)
         if not (chip + line + "".join(options.values())).isprintable():
             raise DataError("this is no address of a GPIO line", ascii(text), _LIKE)
-        return cls(chip, int(line) if line.isascii() and line.isdecimal() else line, options)
+        number = line.isascii() and line.isdecimal()
+        if number and len(line) > _LONGEST_NUMBER:
+            raise DataError("no GPIO line has such a number", f"gpio://{chip}", _LIKE)
+        return cls(chip, int(line) if number else line, options)
 
     @property
     def where(self) -> str:

@@ -48,6 +48,8 @@ class MqttAddress:
             raise DataError("this is no address of a broker", where, _LIKE)
         if "#" in text:
             raise DataError("a # ends an address", where, "write it as %23 in a password; a topic has none")
+        if "@" in parts.path or "@" in parts.query:  # part of a password, most likely, that a / or ? has cut in two
+            raise DataError("an @ stands behind the host", where, "write %40 for it, and %2F and %3F in a password")
         user, password = parts.username or None, parts.password
         if password is not None and user is None:
             raise DataError("a password needs a user", where, _LIKE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from socket import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
@@ -50,6 +51,7 @@ class Connection:
         self.room, self.most = WINDOW, 0
         self._address, self._will, self._on_message = address, will, on_message
         self._paho = import_paho()
+        self._malformed = _raised_for_packets()
         self._client = self._made(_OLD if address.broker in _speak_old else _NEW)
         self._greeting: ReasonCode | None = None
         self._subscribed: ReasonCode | None = None
@@ -115,7 +117,11 @@ class Connection:
         ready = dict(poll.poll(0 if pending else timeout * 1e3)).get(socket.fileno(), 0)
         code = self._paho.MQTT_ERR_SUCCESS
         if pending or ready & ~select.POLLOUT:
-            code = client.loop_read()
+            try:
+                code = client.loop_read()
+            except self._malformed as error:
+                what = f"the broker sends what is no MQTT ({type(error).__name__})"
+                raise ConnectionResetError(what) from error
         if code == self._paho.MQTT_ERR_SUCCESS and ready & select.POLLOUT:
             code = client.loop_write()
         if code == self._paho.MQTT_ERR_SUCCESS:
@@ -198,7 +204,8 @@ class Connection:
         self._answers[number] = str(reason) if reason.is_failure else ""
 
     def _granted(self, _: Any, __: Any, ___: int, reasons: list[ReasonCode], ____: Any) -> None:
-        self._subscribed = reasons[0]
+        if reasons:  # a packet may lack them
+            self._subscribed = reasons[0]
 
     def _received(self, _: Any, __: Any, message: Any) -> None:
         if self._on_message is not None:
@@ -207,6 +214,13 @@ class Connection:
 
 class _Unspoken(ConnectionError):
     """The broker does not speak this version."""
+
+
+def _raised_for_packets() -> tuple[type[Exception], ...]:
+    """What paho raises, beside OSError, where it stumbles over a packet."""
+    from paho.mqtt import MQTTException
+
+    return ValueError, LookupError, AssertionError, struct.error, MQTTException
 
 
 def import_paho() -> Any:

@@ -94,7 +94,7 @@ class MqttTrigger:
         while not self._closing.is_set():
             try:
                 connection.turn(_TURN_SECONDS)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that ends without a word would hide every part
                 connection.drop()
                 log.warning("%s: %s; parts may be missed until it is back", self.address.where, _told(error))
                 self._put(Refused(f"the trigger's broker was lost, parts may have been missed: {_told(error)}"))
@@ -110,11 +110,11 @@ class MqttTrigger:
         while not self._closing.wait(pause * random.uniform(0.5, 1.5)):
             try:
                 return self._connected()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - as in `_listen`
                 log.debug("%s: %s", self.address.where, _told(error))
             pause = min(LONGEST_RETRY, 2 * pause)
         return None
 
 
-def _told(error: OSError) -> str:
+def _told(error: Exception) -> str:
     return (redact(str(error)) or type(error).__name__)[:200]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgead.errors import SinkError
 from edgead.sinks.base import Sink
+from edgead.sources.address import redact
 from edgead.sources.base import Source
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["Sink", "open_sink"]
 
 KNOWN = ".jsonl, .sqlite, .db, .mp4, .avi, https://, http://, mqtt://, mqtts://, gpio://"
 _ADDRESS = re.compile(r"(?i)(https?|mqtts?|gpio):/{1,2}(?=[^/])")  # a Path has lost the second slash
+_MISTYPED = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/|(https?|mqtts?|gpio):")
 
 
 def open_sink(
@@ -32,7 +34,8 @@ def open_sink(
     `mqtts://`, `mqtt://` or `gpio://`. Nothing is opened yet.
 
     source, scale, encoder: for video, see `VideoSink`. pictures: which frames a database keeps, see `Pictures`; by
-    default rejects and one accept in a thousand, 2 GiB and 30 days at most. Raises SinkError for another suffix.
+    default rejects and one accept in a thousand, 2 GiB and 30 days at most. Raises SinkError for another suffix and
+    for any other address; the message holds no secret.
     """
     if found := _ADDRESS.match(str(path)):
         scheme, rest = found[1].lower(), str(path)[found.end() :]
@@ -49,6 +52,8 @@ def open_sink(
         from edgead.sinks.webhook import WebhookSink
 
         return SpooledSink(WebhookSink(f"{scheme}://{rest}"))
+    if _MISTYPED.match(str(path)):
+        raise SinkError("no sink is known for such an address", _shown(str(path)), f"give one of {KNOWN}")
     suffix = Path(path).suffix.lower()
     if suffix == ".jsonl":
         from edgead.sinks.jsonl import JsonlSink
@@ -64,4 +69,11 @@ def open_sink(
         from edgead.sinks.view.video import VideoSink
 
         return VideoSink(path, source=source, scale=scale, encoder=encoder)
-    raise SinkError(f"no sink is known for {suffix or 'a name without suffix'}", path, f"give one of {KNOWN}")
+    shown = _shown(str(path))
+    kind = Path(shown).suffix.lower() or "a name without suffix"
+    raise SinkError(f"no sink is known for {kind}", shown, f"give one of {KNOWN}")
+
+
+def _shown(text: str) -> str:
+    """A path or an address without its secrets; nothing of a text in which nobody knows where they would be."""
+    return redact(text) if "://" in text or "@" not in text else ""

@@ -71,7 +71,10 @@ class JsonlSink(Sink):
             self._file = -1
 
     def _append(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        except ValueError as error:
+            raise self._failed(f"a record cannot be written: {error}", "check the detector") from error
         end = os.fstat(self._file).st_size
         try:
             written = os.write(self._file, line)

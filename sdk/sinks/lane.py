@@ -24,7 +24,8 @@ class Lane:
 
     pause: seconds without a record until the sink is flushed. told: called with the milliseconds that a record took.
     on_error: called with what the sink failed with; it then gets nothing more, and is closed. `put` waits while the
-    queue is full, or, for a sink that may skip pictures, skips one.
+    queue is full, or, for a sink that may skip pictures, skips one, or the news of a lost frame. The newest such news
+    still comes when the line pauses.
     """
 
     def __init__(
@@ -42,14 +43,17 @@ class Lane:
         self._records: Handover[Record] = Handover(QUEUE)
         self._put = self._taken = self._skipped = 0
         self._ending = False
+        self._unseen: LostFrame | None = None  # skipped, and nothing came after it
 
     def put(self, record: Record) -> None:
         """Hand a record over."""
-        if self.sink.may_skip and self._put - self._taken >= QUEUE and not isinstance(record, LostFrame):
+        if self.sink.may_skip and self._put - self._taken >= QUEUE:
+            self._unseen = record if isinstance(record, LostFrame) else None
             self._skipped += 1
             if self._skipped == 1:
                 log.warning("%s cannot keep up and skips frames", self.sink.where)
             return
+        self._unseen = None
         if self._records.put(record):
             self._put += 1
 
@@ -63,6 +67,9 @@ class Lane:
             self.opened.set()
             while (record := self._records.take(self._pause)) is not Signal.END:
                 if record is Signal.TIMEOUT:
+                    unseen, self._unseen = self._unseen, None
+                    if unseen is not None:
+                        self._write(unseen)
                     self.sink.flush()
                 else:
                     self._taken += 1

@@ -16,6 +16,7 @@ from edgead.result import Result
 from edgead.sinks.base import Sink
 from edgead.sinks.records import RecordSink
 from edgead.sinks.spool import Spool
+from edgead.sources.address import redact
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class SpooledSink(Sink):
 
     The sink itself has to open when the run begins, so that a wrong name shows at once. A spool that cannot be
     written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost; what
-    was on its way until then finds room that was set aside for it.
+    was on its way until then finds room that was set aside for it. So is whatever else ends the thread that delivers.
     """
 
     def __init__(self, inner: RecordSink, spool: Path | None = None) -> None:
@@ -53,7 +54,8 @@ class SpooledSink(Sink):
         self._until = 0.0
         self._failures = 0
         self._told, self._told_at = False, float("-inf")
-        self._broken: BaseException | None = None
+        self._broken: SinkError | None = None  # why nothing is delivered any more
+        self._raised = False  # it has reached the thread that writes
 
     @property
     def where(self) -> str:
@@ -95,6 +97,7 @@ class SpooledSink(Sink):
 
     def flush(self) -> None:
         """Bring the spool to the disk."""
+        self._look()
         try:
             self._spool.sync()
         except OSError as error:
@@ -117,10 +120,17 @@ class SpooledSink(Sink):
             spool.close()
         with contextlib.suppress(OSError):
             self._root.rmdir()  # unless another run uses it, or records wait
+        if not self._raised:
+            self._look()
+
+    def _look(self) -> None:
+        """Raise what has ended the thread that delivers."""
+        if self._broken is not None:
+            self._raised = True
+            raise self._broken
 
     def _append(self, record: bytes) -> None:
-        if self._broken is not None:
-            raise self._broken
+        self._look()
         try:
             self._spool.append(record)
         except OSError as error:
@@ -151,12 +161,22 @@ class SpooledSink(Sink):
                 self._left = self._abandoned(after=self._left[-1].folder.name)
             self._came_through(self._spool)
         except BaseException as error:  # noqa: BLE001 - the thread that writes raises it
-            self._broken = error
-        finally:
-            try:
-                self._inner.close()
-            except SinkError as error:
-                log.warning("%s", error)
+            self._break(error)
+        try:
+            self._inner.close()
+        except SinkError as error:
+            log.warning("%s", error)
+        except BaseException as error:  # noqa: BLE001 - the thread that writes raises it
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """Nothing is delivered any more; the first error is the one to raise."""
+        told = redact(str(error)) or "no reason given"
+        what = f"delivering has ended: {type(error).__name__}: {told[:200]}"
+        broken = SinkError(what, self.where, f"start again; what it did not take waits in {self._root}")
+        broken.__cause__ = error
+        log.error("%s", broken)
+        self._broken = self._broken or broken
 
     def _came_through(self, spool: Spool) -> bool:
         """Deliver a spool, again and again until that succeeds; False when the run's time is over before."""

@@ -204,7 +204,7 @@ class SqliteSink(RecordSink):
             self.flush()
 
     def _given_up(self, error: Exception) -> SinkError:
-        """Take the batch back, so that no record stays half-written, and say what that cost."""
+        """Take the batch back, so that no record stays half-written, and say which. Behind a spool they come again."""
         cost, self._waiting = self._waiting, 0
         self._heads.clear()
         if self._pictures:
@@ -213,4 +213,5 @@ class SqliteSink(RecordSink):
         database, self._database = self._database, None
         if database is not None:
             database.close()  # rolls back
-        return self._failed(f"cannot write, the last {cost} records are not kept: {error}")
+        what = f"cannot write, the last {cost} records are not in the database: {error}"
+        return self._failed(what, "free space or correct the permissions; what was committed before is kept")

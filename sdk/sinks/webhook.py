@@ -48,7 +48,10 @@ class WebhookSink(RecordSink):
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS, path: Path | None = None) -> None:
         self._timeout = timeout
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise SinkError("this is no address of a server", _server(url), "give https://host/path") from error
         self._address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
         name = re.sub(r"[^\w.-]", "-", parts.hostname or "")
@@ -148,6 +151,12 @@ class WebhookSink(RecordSink):
     def _away(self, error: Exception) -> SinkError:
         told = redact(str(error)) or type(error).__name__
         return self._failed(f"the server does not take records: {told[:200]}", "check the server and the network")
+
+
+def _server(url: str) -> str:
+    """What stands before the path, without secrets."""
+    found = re.match(r"\w+://[^/?#]*", redact(url))
+    return found[0] if found else ""
 
 
 def _shut(connection: http.client.HTTPConnection) -> None:

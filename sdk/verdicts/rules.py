@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgead.errors import DataError
-from edgead.sources.address import redact
 from edgead.verdicts.area_limit import AreaLimit
 from edgead.verdicts.areas import Area, MaskFile, Polygon
 from edgead.verdicts.foreground import Line
@@ -109,8 +108,9 @@ def _trigger(given: object) -> Literal["stdin", "own"] | Line | TriggerAddress:
         return Line(*map(_number, given))
     if isinstance(given, str) and "://" in given:
         return TriggerAddress(given)
-    todo = 'give "stdin", "own", an address like "mqtt://host/topic", or a line [x1, y1, x2, y2]'
-    raise DataError("there is no such trigger", redact(repr(given))[:60], todo)
+    todo = 'give "stdin", "own", an address with mqtt://, mqtts:// or gpio://, or a line [x1, y1, x2, y2]'
+    shown = repr(given)
+    raise DataError("there is no such trigger", "" if "@" in shown else shown[:60], todo)  # before it, a password
 
 
 def _at(key: str, read: Any, given: object) -> Any:

@@ -31,7 +31,7 @@ class VideoSink(Sink):
     source: gives the frames/s, where it knows them (else 25); frames that policy `latest` drops make the video faster
     than life, and so do those of a camera that are skipped because encoding takes longer than judging. scale: the raw
     values of the anomaly map shown as nothing and as the hottest, or a `Heat`, which says them for each bundle; by
-    default from 0 to the highest value so far. encoder: `auto`, `opencv`, or one of `sdk/sinks/encoders.py`.
+    default from 0 to the highest value so far. encoder: `auto`, `opencv`, or one of `sdk/sinks/view/encoders.py`.
     """
 
     def __init__(
@@ -67,7 +67,10 @@ class VideoSink(Sink):
     def write(self, result: Result, frame: Frame) -> None:
         """Add one frame."""
         encoder = self._encoder or self._start(frame.image)
-        disk = os.statvfs(self.path.parent)
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise self._failed(f"the folder of the video cannot be reached: {error.strerror}") from error
         if disk.f_bavail * disk.f_frsize < _SPARE + 3 * self._size[0] * self._size[1] + _INDEX_ENTRY * self._written:
             raise self._failed("the disk is full")
         encoder.write(annotate(result, frame.image, self._heat.of(result), *self._size))

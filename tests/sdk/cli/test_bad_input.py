@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edgead.cli.main import main
+from edgead.cli.stream import stream_command
+from edgead.errors import DataError
 
 
 def run(capsys, *arguments):
@@ -174,3 +177,10 @@ def test_json_of_doctor_and_inspect_parses(capsys, bundle):
         code, out, err = run(capsys, *command, "--json")
         assert code == 0, err
         assert json.loads(out)
+
+
+@pytest.mark.parametrize("trigger", ["mqtt:/user:secret@broker/part", "mqtt:user:secret@broker/part", "user@secret"])
+def test_a_mistyped_trigger_does_not_tell_its_password(trigger):
+    done = CliRunner().invoke(stream_command, ["part.edgead", "--camera", "63", "--trigger", trigger])
+    assert isinstance(done.exception, DataError)
+    assert "secret" not in str(done.exception) and "mqtt://, mqtts:// or gpio://" in str(done.exception)

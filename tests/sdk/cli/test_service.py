@@ -12,10 +12,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edgead.bundle import read_bundle
+from edgead.cli.stream import stream_command
+from edgead.errors import EdgeadError
 from tests.other_detector import other_detector
 
 
@@ -47,12 +51,46 @@ def test_settings_fill_in_what_the_command_line_does_not_say(edgead, bundle, tmp
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"camra": "0"}, "did you mean camera"), ({"max-frames": "many"}, "many"), ({"policy": "first"}, "first")],
+    [({"camra": "0"}, "did you mean camera"), ({"policy": "first"}, "first")],
 )
 def test_what_makes_no_sense_is_named(bundle, tmp_path, changes, reason):
     command = [sys.executable, "-m", "edgead.cli.main", "stream", "--config", line(tmp_path, bundle, **changes)]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
     assert done.returncode in (1, 2) and reason in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("log = true", "'log' is no text"), ("log = 5", "'log' is no text"), ("video = [5]", "'video' is no text"),
+        ("web-token-file = 5", "'web-token-file' is no text"), ('log = "secret\\u0000"', "'log' is no text"),
+        ('save = ["secret\\u0000.jsonl"]', "'save' is no text"), ("save = [[]]", "'save' is no text"),
+        ("policy = 1", "'policy' is no text"), ("log = 2026-01-01", "'log' is no text"),
+        ("stall = nan", "'stall' is nan, no number"), ("stall = inf", "'stall' is inf, no number"),
+        (f"stall = 1{'0' * 400}", f"'stall' is 1{'0' * 39}, no number"),
+        ("keep-accepts = true", "'keep-accepts' is True, no number"),
+        ("max-frames = 1.5", "'max-frames' is 1.5, no whole number"),
+        ("max-frames = true", "'max-frames' is True, no whole number"),
+        ('max-frames = "many"', "'max-frames' is 'many', no whole number"),
+        ("wait = 5", "'wait' is neither true nor false"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_another_kind_is_one_line(setting, reason, tmp_path):
+    path = tmp_path / "line.toml"
+    path.write_text(setting)
+    done = CliRunner().invoke(stream_command, ["--config", str(path), "part.edgead", "--camera", "63"])
+    assert isinstance(done.exception, EdgeadError)
+    assert str(done.exception).startswith(f"{reason}, {path}, write ") and "secret" not in str(done.exception)
+
+
+def test_settings_arrive_as_the_command_line_gives_them(tmp_path):
+    path = tmp_path / "line.toml"
+    settings = ("camera = 0", 'save = "a.jsonl"', 'video = ["b.avi"]', "min-area = 50", "stall = 2", 'log = "l"')
+    path.write_text("\n".join((*settings, "wait = true")))
+    context = stream_command.make_context("stream", ["--config", str(path), "part.edgead"])
+    found = {name: context.params[name] for name in ("cameras", "saves", "videos", "min_area", "stall", "log", "wait")}
+    assert found == {"cameras": ("0",), "saves": ("a.jsonl",), "videos": (Path("b.avi"),), "min_area": "50",
+                     "stall": 2.0, "log": Path("l"), "wait": True}  # fmt: skip
 
 
 def wait_for(condition, seconds=30.0):

@@ -71,3 +71,8 @@ def test_what_is_no_address(text):
 def test_options_that_are_not_there(query, what):
     with pytest.raises(DataError, match=f"{what}.*give some of on, pulse, each once"):
         GpioAddress.parse(f"gpio://chip/22?{query}", KNOWN)
+
+
+def test_a_number_that_python_does_not_read_is_no_line():
+    with pytest.raises(DataError, match="no GPIO line has such a number, gpio://gpiochip0, give it like"):
+        GpioAddress.parse("gpio://gpiochip0/" + "2" * 5000, KNOWN)

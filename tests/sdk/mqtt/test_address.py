@@ -33,7 +33,8 @@ def test_an_address_is_read_back_from_its_parts(host, port, user, password, topi
 @given(st.text(st.characters(categories=("L", "N"), max_codepoint=0x7F), min_size=6).map(lambda text: f"pw{text}"),
        st.sampled_from(["mqtt://u:{}@h", "mqtt://u:{}@h:0/t", "mqtt://u:{}@h:x/t", "mqtt://u:{}@h/t?qos=3", "mqtt://:{}@h/t",
                         "mqtt://u:{}#@h/t", "mqtt://u:{}@h/t?ca=x", "mqtt://u:{}@h/+/t", "mqt://u:{}@h/t",
-                        "mqtt://u:{}@/t", "mqtt://u:{}@h/t?user=1&password={}", "mqtt://u:{}@[h/t"]))  # fmt: skip
+                        "mqtt://u:{}@/t", "mqtt://u:/{}@h/t", "mqtt://u:1/{}@h/t", "mqtt://u:1?{}@h/t",
+                        "mqtt://u:{}@h/t?user=1&password={}", "mqtt://u:{}@[h/t"]))  # fmt: skip
 def test_what_is_no_address_says_so_without_the_password(password, text):
     with pytest.raises(DataError) as raised:
         MqttAddress.parse(text.replace("{}", password))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,28 @@ def test_without_paho_an_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(EdgeadError, match=r'pip install "edgead\[mqtt\]"'):
         import_paho()
+
+
+@pytest.mark.parametrize("packet", ["90020100", "9003010000", "2001", "2002000090020001", "f0ff", "3002ffff"])
+def test_what_is_no_mqtt_is_a_lost_connection(packet, monkeypatch):
+    """A server that says something else, whatever that is: OSError, as for one that is not there."""
+    monkeypatch.setattr(connection, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "_speak_old", set())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    one, _ = server.accept()
+                    with one:
+                        one.recv(1000)
+                        one.sendall(bytes.fromhex(packet))
+                        one.recv(1000)
+
+        threading.Thread(target=answer, daemon=True).start()
+        one = to(f"mqtt://127.0.0.1:{server.getsockname()[1]}/t")
+        with pytest.raises(OSError):
+            one.open()
+            one.subscribe("t", 1)
+        one.drop()
+        server.shutdown(socket.SHUT_RDWR)

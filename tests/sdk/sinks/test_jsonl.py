@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,12 @@ def test_two_writers_of_one_file_are_refused(tmp_path: Path) -> None:
     other.communicate()
     with open_sink(path):
         pass
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, make_result: Make) -> None:
+    result, frame = make_result()
+    with open_sink(tmp_path / "results.jsonl") as sink:
+        sink.write(result, frame)
+        with pytest.raises(SinkError, match=r"cannot be written: .*check the detector"):
+            sink.write(replace(result, pred_score=float("nan")), frame)
+    assert len(records(tmp_path / "results.jsonl")) == 1

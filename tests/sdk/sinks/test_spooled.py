@@ -196,7 +196,7 @@ def test_a_mistake_in_a_sink_is_not_retried_but_raised(tmp_path: Path, make_resu
             while time.monotonic() < stop:
                 sink.write(*make_result(0))
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SinkError, match="ZeroDivisionError"):
         write_until(time.monotonic() + 10)
     assert (tmp_path / "memory.spool").is_dir()  # what came until then
 
@@ -358,3 +358,44 @@ def test_on_a_full_disk_everything_that_was_given_is_kept_and_the_run_ends(
     with closing(sqlite3.connect(path)) as database:
         found = [row[0] for row in database.execute("SELECT frame_id FROM results ORDER BY id")]
     assert found == list(range(given + 20))
+
+
+class Defect(Exception):
+    """What nobody expects of a sink."""
+
+
+@pytest.mark.parametrize("way", ["write", "flush", "close"])
+def test_what_ends_the_delivery_is_said_and_raised_once(
+    tmp_path: Path, make_result: Make, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    class Broken(Memory):
+        def keep(self, record: bytes) -> bool:
+            raise Defect("to http://me:secret@mes")
+
+    sink = SpooledSink(Broken(tmp_path / "memory"))
+    sink.open()
+    sink.write(*make_result(0))
+    wait_for(lambda: "delivering has ended: Defect" in caplog.text)
+    assert "secret" not in caplog.text
+    with pytest.raises(SinkError, match=r"delivering has ended: Defect: .*waits in") as raised:
+        sink.write(*make_result(1)) if way == "write" else sink.flush() if way == "flush" else sink.close()
+    assert isinstance(raised.value.__cause__, Defect)
+    sink.close()
+    assert count_waiting(tmp_path / "memory.spool") == 1
+
+
+def test_a_spool_that_cannot_be_taken_over_ends_the_run(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SpooledSink(Memory(tmp_path / "memory", failing=1.0)) as sink:
+        monkeypatch.setattr(spooled, "CLOSE_SECONDS", 0.01)
+        sink.write(*make_result(0))
+
+    def refuse(_: SpooledSink, after: str) -> list[object]:
+        raise PermissionError(13, "Permission denied")
+
+    sink = SpooledSink(Memory(tmp_path / "memory"))
+    sink.open()
+    monkeypatch.setattr(SpooledSink, "_abandoned", refuse)
+    with pytest.raises(SinkError, match="Permission denied"):
+        sink.close()

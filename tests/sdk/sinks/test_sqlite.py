@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_the_committed_and_says_what_is_lost(
     written = 0
     with (
         pytest.raises(
-            SinkError, match=r"the last \d+ records are not kept: .*full, .*results\.sqlite, free space"
+            SinkError, match=r"the last \d+ records are not in the database: .*full, .*results\.sqlite, free space"
         ) as raised,
         SqliteSink(path, batch=20) as sink,
     ):

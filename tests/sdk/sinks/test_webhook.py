@@ -302,7 +302,7 @@ def test_a_certificate_that_is_not_trusted_is_no_delivery(
 def test_addresses(tmp_path: Path) -> None:
     assert open_sink(Path("https://mes.local/line")).where == "https://mes.local"  # a Path has one slash
     assert open_sink("HTTP://[::1]:8080/x").where == "http://[::1]:8080"
-    for address in ("http://host:port/", "https:///path"):
+    for address in ("http://host:port/", "https:///path", "https://[::1/x"):
         with pytest.raises(SinkError):
             open_sink(address)
     with pytest.raises(SinkError, match="the port is no number"):

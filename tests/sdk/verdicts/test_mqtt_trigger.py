@@ -183,3 +183,39 @@ def test_signals_that_nobody_takes_use_no_memory(tmp_path: Path, monkeypatch: py
         trigger.close()
     finally:
         started.kill()
+
+
+def test_what_nobody_expects_is_a_fault_and_the_trigger_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Odd] = []
+
+    class Odd:
+        """A connection that breaks in a way that it should not."""
+
+        def __init__(self, address: object, on_message: Callable[[bytes, bool], None]) -> None:
+            self.hear, self.dropped = on_message, False
+            made.append(self)
+
+        def open(self) -> None:
+            if len(made) == 2:
+                raise RuntimeError("not this time either")
+
+        def subscribe(self, topic: str, qos: int) -> None:
+            """Nothing."""
+
+        def turn(self, timeout: float) -> None:
+            if len(made) == 1:
+                raise RuntimeError("odd")
+            time.sleep(0.01)
+
+        def drop(self) -> None:
+            self.dropped = True
+
+        close = drop
+
+    monkeypatch.setattr(mqtt_trigger, "Connection", Odd)
+    trigger = MqttTrigger.at("mqtt://broker/part")
+    wait_for(lambda: len(made) == 3)
+    made[2].hear(b"part 7", False)
+    assert [event.reason.partition(": ")[2] for event in trigger.observe(None)[:1]] == ["odd"]
+    trigger.close()
+    assert all(one.dropped for one in made) and not trigger._thread.is_alive()

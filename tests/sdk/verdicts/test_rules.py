@@ -62,3 +62,10 @@ def test_errors_name_the_key(document, place, what):
     with pytest.raises(DataError) as raised:
         Rules.from_mapping(document)
     assert raised.value.where.startswith(place) and what in raised.value.what and raised.value.todo
+
+
+@pytest.mark.parametrize("trigger", ["mqtt:/user:secret@broker/part", "mqtt:user:secret@broker/part", "user@secret"])
+def test_a_mistyped_trigger_does_not_tell_its_password(trigger):
+    with pytest.raises(DataError, match=r"no such trigger, .*mqtt://, mqtts:// or gpio://") as raised:
+        Rules.from_mapping({"parts": {"trigger": trigger}})
+    assert "secret" not in str(raised.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from edgead.errors import DataError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.verdicts import Hysteresis, PartRule, Rules, Ruling, Rulings, TriggerAddress, parse_area
+from edgead.verdicts import rulings as rulings_module
 
 
 def frame(source, number):
@@ -88,3 +91,26 @@ def test_another_area_holds_from_the_next_frame_on(scoring, make):
     ruling.scoring = replace(scoring, kind=None)
     with pytest.raises(DataError, match="probability"):
         ruling.look_only_at((parse_area("0,0 1,0 1,1 0,1"),))
+
+
+def test_a_folder_of_images_leaves_nothing_behind(scoring, monkeypatch):
+    """Every image of a folder is a source, and may have a size of its own: what is kept has an end, and verdicts are
+    those of one camera."""
+    monkeypatch.setattr(rulings_module, "MOST_SIZES", 3)
+    rules, value = Rules(roi=(parse_area("0,0 0.5,0 0.5,1 0,1"),)), scoring.bands.thresholds.image.value
+    rulings, made = Rulings(rules, scoring), []
+    monkeypatch.setattr(rulings_module, "Ruling", lambda *given: made.append(weakref.ref(one := Ruling(*given))) or one)
+
+    def verdict(ruling, number, side):
+        image = Frame(np.zeros((side, 8, 3), np.uint8), number, f"parts/{number}.png", 0.0)
+        ((said, _),) = ruling.apply(result(image.source, number, Verdict.REJECT, value * (number % 2)), image)
+        return said.verdict
+
+    sides = [8, 16, 24] * 5 + list(range(8, 28))
+    for number, side in enumerate(sides):
+        assert verdict(rulings, number, side) is verdict(Ruling(rules, scoring), number, side)
+        if number == 14:
+            assert len(made) == 3
+        assert rulings.lost(LostFrame(number, f"lost/{number}.png", 0.0, "unreadable")) == []
+    gc.collect()
+    assert sum(one() is not None for one in made) == 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -207,3 +208,15 @@ def test_an_unknown_suffix_lists_the_known_ones() -> None:
             SinkError, match=r"no sink is known for .*give one of \.jsonl, \.sqlite, \.db, \.mp4, \.avi"
         ):
             open_sink(name)
+
+
+def test_a_folder_that_goes_during_the_run_is_an_error(tmp_path: Path, make_result: Make) -> None:
+    path = tmp_path / "new" / "line.avi"
+    sink = open_sink(path)
+    sink.open()
+    sink.write(*make_result(0))
+    shutil.rmtree(path.parent)
+    with pytest.raises(SinkError, match="cannot be reached: No such file"):
+        sink.write(*make_result(1))
+    with pytest.raises(SinkError):
+        sink.close()
