@@ -23,6 +23,7 @@ from edgead.verdicts import (
     TriggerAddress,
     parse_area,
 )
+from edgead.verdicts.areas import Area
 
 _OPTIONS = (
     click.option(
@@ -83,18 +84,29 @@ def ruling_of(rules: Rules, detector: Detector, *, several: bool, changing: bool
     return Rulings(rules, scoring) if several else Ruling(rules, scoring)
 
 
-def drawn_area(
-    ruling: Ruling | Rulings | None,
-) -> tuple[Polygon | None, Callable[[Polygon | None], None] | None]:
-    """The area that the dashboard shows, and what carries out a change of it. It draws one polygon: what it cannot show
-    it does not change."""
+Drawn = tuple[Polygon | None, Callable[[Polygon | None], None] | None]
+"""An area that the dashboard shows, and what carries out a change of it."""
+
+
+def drawn_area(ruling: Ruling | Rulings | None) -> Drawn:
+    """Where to look. The dashboard draws one polygon: what it cannot show it does not change."""
     if ruling is None:
         return None, None
-    roi = ruling.rules.roi
-    area = roi[0] if len(roi) == 1 and isinstance(roi[0], Polygon) else None
-    if not ruling.scoring.kind or (roi and area is None):
+    return _drawn(ruling, ruling.rules.roi, ruling.look_only_at)
+
+
+def drawn_ignored(ruling: Ruling | Rulings | None) -> Drawn:
+    """Likewise where not to look."""
+    if ruling is None:
+        return None, None
+    return _drawn(ruling, ruling.rules.ignore, ruling.look_past)
+
+
+def _drawn(ruling: Ruling | Rulings, areas: tuple[Area, ...], change: Callable[[tuple[Area, ...]], None]) -> Drawn:
+    area = areas[0] if len(areas) == 1 and isinstance(areas[0], Polygon) else None
+    if not ruling.scoring.kind or (areas and area is None):
         return area, None
-    return area, lambda drawn: ruling.look_only_at(() if drawn is None else (drawn,))
+    return area, lambda drawn: change(() if drawn is None else (drawn,))
 
 
 def _parts(trigger: str) -> PartRule:

@@ -25,7 +25,7 @@ from edgead.cli.options import (
 )
 from edgead.cli.pictures_option import picture_options
 from edgead.cli.rebuilding import build
-from edgead.cli.rules_option import drawn_area, rules_options, ruling_of
+from edgead.cli.rules_option import drawn_area, drawn_ignored, rules_options, ruling_of
 from edgead.cli.service_option import asked_to_reload, logging_to, service_options, stop_on_signals
 from edgead.cli.show_option import open_window, show_option
 from edgead.cli.terminal import Terminal
@@ -264,6 +264,7 @@ def _add_dashboard(
     """The dashboard, where one is asked for."""
     ruling = line.rules
     roi, on_roi = drawn_area(ruling)
+    ignore, on_ignore = drawn_ignored(ruling)
 
     def rescore() -> None:
         if ruling is not None:
@@ -280,6 +281,8 @@ def _add_dashboard(
         on_limits=rescore,
         on_roi=on_roi,
         roi=roi,
+        on_ignore=on_ignore,
+        ignore=ignore,
         heat=line.heat,
         lock=line.lock,
     )

@@ -69,6 +69,8 @@ def open_dashboard(
     on_limits: Callable[[], None] = lambda: None,
     on_roi: Callable[[Polygon | None], None] | None = None,
     roi: Polygon | None = None,
+    on_ignore: Callable[[Polygon | None], None] | None = None,
+    ignore: Polygon | None = None,
     heat: Heat | None = None,
     lock: AbstractContextManager[Any] | None = None,
 ) -> Dashboard | None:
@@ -76,9 +78,9 @@ def open_dashboard(
     detector's from the next frame on; of a `LiveDetector`, those of the one that judges.
 
     title: of the page. cameras: the sources' names, where there are several. files: what the other sinks write. roi:
-    the area in force; on_roi: carries out a change of it. on_limits: called once thresholds were changed. heat: the
-    scale of heat maps, by default that of the detector's threshold for pixels. lock: see `Settings`. Raises SinkError
-    for a bad address or token.
+    the area in force; on_roi: carries out a change of it; ignore, on_ignore: likewise of what is not looked at.
+    on_limits: called once thresholds were changed. heat: the scale of heat maps, by default that of the detector's
+    threshold for pixels. lock: see `Settings`. Raises SinkError for a bad address or token.
     """
     if web is None:
         if token_file is not None or names:
@@ -87,7 +89,9 @@ def open_dashboard(
     from edgead.web import Dashboard, Settings
 
     limits, change = _limits(detector.thresholds), _changer(detector, on_limits)
-    settings = Settings(limits, roi, on_limits=change, on_roi=on_roi, note=_NOTE, lock=lock)
+    settings = Settings(
+        limits, roi, ignore, on_limits=change, on_roi=on_roi, on_ignore=on_ignore, note=_NOTE, lock=lock
+    )
     pixel = detector.thresholds.pixel.value
     return Dashboard(
         web,

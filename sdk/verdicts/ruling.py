@@ -86,7 +86,13 @@ class Ruling:
         DataError where the score is none of the map."""
         if roi:
             self.scoring.require_map()
-        self._coming = replace(self.rules, roi=roi)
+        self._coming = replace(self._coming or self.rules, roi=roi)
+
+    def look_past(self, ignore: tuple[Area, ...]) -> None:
+        """Other areas to ignore, likewise."""
+        if ignore:
+            self.scoring.require_map()
+        self._coming = replace(self._coming or self.rules, ignore=ignore)
 
     def lost(self, lost: LostFrame) -> list[Outcome]:
         """A frame was lost: it belongs to the part under way, and says nothing of it."""

@@ -58,6 +58,15 @@ class Rulings:
             for ruling in self._rulings.values():
                 ruling.look_only_at(roi)
 
+    def look_past(self, ignore: tuple[Area, ...]) -> None:
+        """As `Ruling.look_past`, for all cameras."""
+        if ignore:
+            self._scoring.require_map()
+        with self._lock:
+            self.rules = replace(self.rules, ignore=ignore)
+            for ruling in self._rulings.values():
+                ruling.look_past(ignore)
+
     def apply(self, result: Result, frame: Frame) -> list[Outcome]:
         """As `Ruling.apply`."""
         return self._of(frame.source if self._remember else frame.image.shape[:2]).apply(result, frame)

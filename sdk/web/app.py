@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from edgead.errors import EdgeadError
+from edgead.verdicts.areas import Polygon
 from edgead.web.access import LOGIN_SECONDS, Wait
 from edgead.web.bodies import read_body, read_json
 from edgead.web.darkroom import SIZES
@@ -53,6 +55,7 @@ class _Routes:
             Route("/api/state", self._state),
             Route("/api/thresholds", self._thresholds, methods=["PUT"]),
             Route("/api/roi", self._roi, methods=["PUT"]),
+            Route("/api/ignore", self._ignore, methods=["PUT"]),
             Route("/live.jpg", self._live),
             Route("/rejects/{number:int}.jpg", self._reject),
             Route("/metrics", self._metrics),
@@ -103,9 +106,15 @@ class _Routes:
         return JSONResponse(self._site.settings.to_json())
 
     async def _roi(self, request: Request) -> Response:
+        return await self._area(request, self._site.settings.set_roi)
+
+    async def _ignore(self, request: Request) -> Response:
+        return await self._area(request, self._site.settings.set_ignore)
+
+    async def _area(self, request: Request, change: Callable[[Polygon | None, str], None]) -> Response:
         given = await read_json(request)
         polygon = await run_in_threadpool(polygon_from_json, given)
-        await run_in_threadpool(self._site.settings.set_roi, polygon, client_of(request.scope))
+        await run_in_threadpool(change, polygon, client_of(request.scope))
         return JSONResponse(self._site.settings.to_json())
 
     async def _live(self, request: Request) -> Response:

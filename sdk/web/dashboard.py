@@ -98,7 +98,7 @@ class Dashboard(Sink):
         self._server.start(self._site)
         if self._announce is not None:
             self._announce(f"dashboard: {self.url}")
-            if self.access.made_up and (self.settings.limits_editable or self.settings.roi_editable):
+            if self.access.made_up and self.settings.editable:
                 self._announce(f"token for changes on it: {self.access.token}")
 
     def write(self, result: Result, frame: Frame) -> None:

@@ -1,4 +1,4 @@
-"""What people may change on the page: thresholds and the region of interest."""
+"""What people may change on the page: thresholds, the region of interest, and what to ignore."""
 
 from __future__ import annotations
 
@@ -76,27 +76,30 @@ class Change:
 
 
 class Settings:
-    """The thresholds and the area that are in force, and what to do when somebody changes them.
+    """The thresholds and the areas that are in force, and what to do when somebody changes them.
 
-    limits: None where the page is to show no thresholds. roi: None for the whole picture. on_limits, on_roi: put a
-    change into effect, and raise an EdgeadError where that is not possible; then nothing changes, and the page shows
-    the error. They are called one at a time, in a thread of the server. Without them the page shows what is in force
-    and lets nobody change it. note: what the page says of how long a change lasts. lock: held while something changes;
-    a run that changes thresholds by itself holds the same one, and then calls `adopt`.
+    limits: None where the page is to show no thresholds. roi: where to look, None for the whole picture. ignore: where
+    not to, None for nowhere. on_limits, on_roi, on_ignore: put a change into effect, and raise an EdgeadError where
+    that is not possible; then nothing changes, and the page shows the error. They are called one at a time, in a thread
+    of the server. Without them the page shows what is in force and lets nobody change it. note: what the page says of
+    how long a change lasts. lock: held while something changes; a run that changes thresholds by itself holds the same
+    one, and then calls `adopt`.
     """
 
     def __init__(
         self,
         limits: Limits | None = None,
         roi: Polygon | None = None,
+        ignore: Polygon | None = None,
         *,
         on_limits: Callable[[Limits], None] | None = None,
         on_roi: Callable[[Polygon | None], None] | None = None,
+        on_ignore: Callable[[Polygon | None], None] | None = None,
         note: str = "",
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
-        self.limits, self.roi, self.note = limits, roi, note
-        self._on_limits, self._on_roi = on_limits, on_roi
+        self.limits, self.roi, self.ignore, self.note = limits, roi, ignore, note
+        self._on_limits, self._on_roi, self._on_ignore = on_limits, on_roi, on_ignore
         self._changes: deque[Change] = deque(maxlen=KEPT)
         self._lock = lock or threading.RLock()
 
@@ -109,6 +112,16 @@ class Settings:
     def roi_editable(self) -> bool:
         """Whether the area can be changed."""
         return self._on_roi is not None
+
+    @property
+    def ignore_editable(self) -> bool:
+        """Whether the area that is not looked at can be changed."""
+        return self._on_ignore is not None
+
+    @property
+    def editable(self) -> bool:
+        """Whether anything can be changed."""
+        return self.limits_editable or self.roi_editable or self.ignore_editable
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -143,14 +156,26 @@ class Settings:
             self.roi = roi
             self._note(client, "Whole picture" if roi is None else f"Area with {len(roi.points)} corners")
 
+    def set_ignore(self, ignore: Polygon | None, client: str) -> None:
+        """Change the area that is not looked at. Raises DataError where that is not allowed, and what `on_ignore`
+        raises."""
+        if self._on_ignore is None:
+            raise DataError("the area cannot be changed here", "area", "change it where the run is started")
+        with self._lock:
+            self._on_ignore(ignore)
+            self.ignore = ignore
+            self._note(client, "Nothing ignored" if ignore is None else f"Ignored area, {len(ignore.points)} corners")
+
     def to_json(self) -> dict[str, Any]:
         """What the page shows."""
-        limits, roi = self.limits, self.roi
+        limits = self.limits
         return {
             "limits": None if limits is None else {"reject": limits.reject, "warn": limits.warn},
             "limits_editable": self.limits_editable,
-            "roi": None if roi is None else [list(point) for point in roi.points],
+            "roi": _corners(self.roi),
             "roi_editable": self.roi_editable,
+            "ignore": _corners(self.ignore),
+            "ignore_editable": self.ignore_editable,
             "most_corners": MOST_CORNERS,
             "note": self.note,
             "changes": [{"at": one.at, "client": one.client, "what": one.what} for one in self.changes],
@@ -159,6 +184,10 @@ class Settings:
     def _note(self, client: str, what: str) -> None:
         self._changes.append(Change(time.time(), client, what))
         log.warning("dashboard: %s, by %s", what, client)
+
+
+def _corners(area: Polygon | None) -> list[list[float]] | None:
+    return None if area is None else [list(point) for point in area.points]
 
 
 def _number(given: object, name: str) -> float:

@@ -71,22 +71,29 @@ export class Unlock {
     };
   }
 
-  show({ settings, editor }) { byId("unlock").hidden = editor || !(settings.limits_editable || settings.roi_editable); }
+  show({ settings, editor }) { byId("unlock").hidden = editor || !(settings.limits_editable || settings.roi_editable || settings.ignore_editable); }
 }
 
-export class Roi {
-  constructor(live, refresh) {
-    this.svg = byId("area"); this.frame = live.frame; this.list = byId("corners"); this.problem = byId("roi-problem");
+// A polygon on the picture: `roi`, what is looked at, or `ignore`, what is not. Only one of them is drawn at a time.
+export class Area {
+  static drawing = null;
+
+  constructor(live, refresh, kind, words) {
+    const corner = kind === "roi" ? "corner" : `${kind}-corner`;
+    this.kind = kind; this.words = words; this.part = (name) => byId(`${kind}-${name}`);
+    this.svg = byId("area"); this.group = this.svg.appendChild(make("g", { class: kind }));
+    this.frame = live.frame; this.list = byId(`${corner}s`); this.problem = this.part("problem");
     this.saved = null; this.corners = null; this.held = -1; this.most = 100;
-    byId("roi-edit").onclick = () => this.start();
-    byId("roi-whole").onclick = async () => { this.problem.textContent = await put("/api/roi", { points: null }); refresh(); };
-    byId("corner-add").onclick = () => { this.insert(); this.list.lastElementChild?.querySelector("input").focus(); };
-    byId("corner-clear").onclick = () => { this.corners = []; this.rows(); this.draw(); };
-    byId("roi-cancel").onclick = () => this.stop();
-    byId("roi").onsubmit = async (event) => {
+    this.part("edit").onclick = () => this.start();
+    this.part("whole").onclick = async () => { this.problem.textContent = await put(`/api/${kind}`, { points: null }); refresh(); };
+    this.add = byId(`${corner}-add`);
+    this.add.onclick = () => { this.insert(); this.list.lastElementChild?.querySelector("input").focus(); };
+    byId(`${corner}-clear`).onclick = () => { this.corners = []; this.rows(); this.draw(); };
+    this.part("cancel").onclick = () => this.stop();
+    byId(kind).onsubmit = async (event) => {
       event.preventDefault();
       if (!this.corners) return;
-      this.problem.textContent = this.corners.length < 3 ? "Give at least 3 corners." : await put("/api/roi", { points: this.corners });
+      this.problem.textContent = this.corners.length < 3 ? "Give at least 3 corners." : await put(`/api/${kind}`, { points: this.corners });
       if (!this.problem.textContent) { this.saved = this.corners; this.stop(); }
       refresh();
     };
@@ -97,28 +104,37 @@ export class Roi {
   }
 
   show({ settings, editor }) {
-    const open = editor && settings.roi_editable;
-    byId("roi").hidden = !settings.roi_editable && settings.roi === null;
-    this.saved = settings.roi; this.most = settings.most_corners;
+    const editable = settings[`${this.kind}_editable`], open = editor && editable;
+    this.saved = settings[this.kind]; this.most = settings.most_corners;
+    byId(this.kind).hidden = !editable && this.saved === null;
     if (!open && this.corners) this.stop();
-    byId("roi-words").textContent = this.saved ? `A polygon with ${this.saved.length} corners.` : "The whole picture.";
-    byId("roi-words").hidden = Boolean(this.corners);
-    byId("roi-start-row").hidden = !open || Boolean(this.corners);
-    byId("roi-edit").textContent = this.saved ? "Change the area" : "Draw an area";
-    byId("roi-whole").hidden = !this.saved;
+    this.part("words").textContent = this.saved ? `A polygon with ${this.saved.length} corners.` : this.words.none;
+    this.part("words").hidden = Boolean(this.corners);
+    this.part("start-row").hidden = !open || Boolean(this.corners);
+    this.part("edit").textContent = this.saved ? this.words.change : this.words.draw;
+    this.part("whole").hidden = !this.saved;
     if (!this.corners) this.draw();
   }
 
   start() {
+    Area.drawing?.stop();
+    Area.drawing = this;
     this.corners = (this.saved ?? []).map((corner) => [...corner]);
     this.editing(true);
-    byId("corner-add").focus();
+    this.add.focus();
   }
 
-  stop() { this.corners = null; this.held = -1; this.problem.textContent = ""; this.editing(false); byId("roi-edit").focus(); }
+  get editor() { return this.part("editor"); }
+
+  stop() {
+    if (Area.drawing === this) Area.drawing = null;
+    this.corners = null; this.held = -1; this.problem.textContent = "";
+    this.editing(false);
+    this.part("edit").focus();
+  }
 
   editing(on) {
-    byId("roi-editor").hidden = !on; byId("roi-start-row").hidden = on; byId("roi-words").hidden = on;
+    this.editor.hidden = !on; this.part("start-row").hidden = on; this.part("words").hidden = on;
     this.svg.classList.toggle("editing", on);
     this.rows(); this.draw();
   }
@@ -182,10 +198,11 @@ export class Roi {
     const wide = this.frame.clientWidth, high = this.frame.clientHeight, corners = this.corners ?? this.saved ?? [];
     this.svg.setAttribute("viewBox", `0 0 ${wide} ${high}`);
     const pixels = corners.map(([x, y]) => [x * wide, y * high]), outline = `M${pixels.map((one) => one.join(" ")).join("L")}Z`, parts = [];
-    if (pixels.length > 2) parts.push(make("path", { class: "shade", "fill-rule": "evenodd", d: `M0 0H${wide}V${high}H0Z${outline}` }));
+    const around = this.kind === "roi" ? `M0 0H${wide}V${high}H0Z` : ""; // what is not looked at is dark
+    if (pixels.length > 2) parts.push(make("path", { class: "shade", "fill-rule": "evenodd", d: around + outline }));
     if (pixels.length > 1) parts.push(make("path", { class: "line", d: outline }), make("path", { class: "inner", d: outline }));
     if (this.corners) for (const [index, [x, y]] of pixels.entries()) parts.push(make("circle", { class: "corner", cx: x, cy: y, r: 8 }), make("circle", { class: "touch", cx: x, cy: y, r: 22, "data-corner": index }));
-    this.svg.replaceChildren(...parts);
+    this.group.replaceChildren(...parts);
   }
 }
 

@@ -4,7 +4,7 @@ import { byId, clock, count, duration, number, size } from "/words.js";
 import { Timeline } from "/timeline.js";
 import { LiveView } from "/live.js";
 import { Gallery } from "/gallery.js";
-import { Limits, Roi, Unlock } from "/edits.js";
+import { Area, Limits, Unlock } from "/edits.js";
 
 const PERIOD = 500; // ms
 const CUT = 2500; // ms without an answer after which the page is not live
@@ -14,7 +14,8 @@ const timeline = new Timeline(byId("timeline"), byId("reading"));
 const live = new LiveView();
 const gallery = new Gallery();
 const limits = new Limits(refresh);
-const roi = new Roi(live, refresh);
+const roi = new Area(live, refresh, "roi", { none: "The whole picture.", draw: "Draw an area", change: "Change the area" });
+const ignore = new Area(live, refresh, "ignore", { none: "Nothing.", draw: "Draw an area to ignore", change: "Change the area" });
 const unlock = new Unlock(refresh);
 
 let camera = 0, run = "", after = 0, version = "", answered = performance.now(), reached = false, latest = null, timer = 0, asking = false;
@@ -57,6 +58,7 @@ function take(state) {
   gallery.show(state.rejects, state.cameras);
   limits.show(state);
   roi.show(state);
+  ignore.show(state);
   unlock.show(state);
   live.show({ camera, ...state.cameras[camera] });
   watch();

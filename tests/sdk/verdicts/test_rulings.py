@@ -88,6 +88,16 @@ def test_another_area_holds_from_the_next_frame_on(scoring, make):
     assert verdict(2) is Verdict.REJECT
     ruling.look_only_at(())
     assert verdict(3) is Verdict.REJECT
+    ruling.look_past((parse_area("0.5,0 1,0 1,1 0.5,1"),))
+    assert verdict(4) is Verdict.ACCEPT
+    ruling.look_past(())
+    ruling.look_only_at((parse_area("0.5,0 1,0 1,1 0.5,1"),))  # neither undoes the other
+    assert verdict(5) is Verdict.REJECT
+    ruling.look_past((parse_area("0.7,0 1,0 1,1 0.7,1"),))
+    ruling.look_only_at(())
+    assert verdict(6) is Verdict.ACCEPT
+    ruling.look_past(())
+    assert verdict(7) is Verdict.REJECT
     ruling.scoring = replace(scoring, kind=None)
     with pytest.raises(DataError, match="probability"):
         ruling.look_only_at((parse_area("0,0 1,0 1,1 0,1"),))

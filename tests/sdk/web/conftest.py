@@ -61,6 +61,7 @@ class Line:
     dashboard: Dashboard
     limits: list[Limits] = field(default_factory=list)
     rois: list[Polygon | None] = field(default_factory=list)
+    ignored: list[Polygon | None] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -107,17 +108,19 @@ def open_line(address: str = "127.0.0.1:0", *, refuse: str = "", editable: bool 
     """A running dashboard whose edits are noted, or refused with an error."""
     limits: list[Limits] = []
     rois: list[Polygon | None] = []
+    ignored: list[Polygon | None] = []
 
     def on_limits(given: Limits) -> None:
         if refuse:
             raise DataError(refuse, "thresholds", "ask the line's engineer")
         limits.append(given)
 
-    callbacks: dict[str, Any] = {"on_limits": on_limits, "on_roi": rois.append} if editable else {}
+    callbacks: dict[str, Any] = {"on_limits": on_limits, "on_roi": rois.append, "on_ignore": ignored.append}
+    callbacks = callbacks if editable else {}
     options.setdefault("token", TOKEN)
     dashboard = Dashboard(address, settings=Settings(LIMITS, **callbacks), **options)
     dashboard.open()
-    return Line(dashboard, limits, rois)
+    return Line(dashboard, limits, rois, ignored)
 
 
 @pytest.fixture

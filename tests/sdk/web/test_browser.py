@@ -252,6 +252,31 @@ def test_an_area_is_drawn_dragged_and_typed(page):
     assert line.rois[1] is None
 
 
+def test_an_area_to_ignore_is_drawn_beside_it_and_one_at_a_time(page):
+    browser, line = page
+    unlocked(browser)
+    browser.click("#roi-edit")
+    browser.click("#ignore-edit")
+    assert browser.run(
+        "document.querySelector('#roi-editor').hidden && !document.querySelector('#ignore-editor').hidden"
+    )
+    browser.run("scrollTo(0, 0)")
+    x, y, wide, high = browser.box("#area")
+    for across, down in ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75)):
+        browser.press(x + wide * across, y + high * down)
+        browser.release(x + wide * across, y + high * down)
+    assert browser.run("document.querySelectorAll('#corners li').length") == 0
+    browser.click("#ignore-apply")
+    browser.until("document.querySelector('#ignore-words').textContent === 'A polygon with 3 corners.'")
+    (polygon,) = line.ignored
+    for corner, wanted in zip(polygon.points, ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75)), strict=True):
+        assert corner == pytest.approx(wanted, abs=0.01)
+    assert browser.run("document.querySelectorAll('#area .ignore .inner').length") == 1 and line.rois == []
+    browser.click("#ignore-whole")
+    browser.until("document.querySelector('#ignore-words').textContent === 'Nothing.'")
+    assert line.ignored[1] is None
+
+
 def test_an_area_is_made_by_keyboard_alone(page):
     browser, line = page
     unlocked(browser)

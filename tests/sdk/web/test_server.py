@@ -125,10 +125,13 @@ def test_thresholds_and_area_are_changed(make_line):
     points = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]
     assert line.put("/api/roi", {"points": points}).json["roi"] == points
     assert line.put("/api/roi", {"points": None}).json["roi"] is None
+    assert line.put("/api/ignore", {"points": points}).json["ignore"] == points
+    assert line.put("/api/ignore", {"points": None}).json["ignore"] is None
+    assert [area and [list(corner) for corner in area.points] for area in line.ignored] == [points, None]
     assert line.limits == [Limits(2, 1.5)]
     assert [roi and [list(corner) for corner in roi.points] for roi in line.rois] == [points, None]
     state = line.ask("GET", "/api/state").json["settings"]
-    assert [change["client"] for change in state["changes"]] == ["127.0.0.1"] * 3
+    assert [change["client"] for change in state["changes"]] == ["127.0.0.1"] * 5
 
 
 def test_what_carries_a_change_out_may_refuse(make_line):
@@ -141,6 +144,7 @@ def test_what_carries_a_change_out_may_refuse(make_line):
 def test_without_callbacks_nothing_can_be_changed(make_line):
     line = make_line(editable=False)
     assert line.put("/api/thresholds", GOOD).status == line.put("/api/roi", {"points": None}).status == 422
+    assert line.put("/api/ignore", {"points": None}).status == 422
     state = line.ask("GET", "/api/state").json["settings"]
     assert not state["limits_editable"] and not state["roi_editable"] and state["limits"] == GOOD
 
@@ -164,7 +168,7 @@ def test_healthz_needs_none(private):
     assert private.ask("GET", "/healthz").json == {"status": "ok"}
 
 
-@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi"])
+@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi", "/api/ignore"])
 @pytest.mark.parametrize("token", [None, "", "wrong-wrong-wrong-wrong"])
 def test_changes_need_the_token_everywhere(make_line, path, token):
     line = make_line()
@@ -172,7 +176,7 @@ def test_changes_need_the_token_everywhere(make_line, path, token):
     assert line.put(path, body, token=token).status == 401
     assert line.put(path, body, token=None, cookie=f"edgead_{line.port}=1.2; edgead_{line.port}x={TOKEN}").status == 401
     assert line.put(f"{path}?token={TOKEN}", body, token=None).status == 401  # never in an address: logs keep those
-    assert not line.limits and not line.rois
+    assert not line.limits and not line.rois and not line.ignored
 
 
 def test_a_login_gives_a_cookie_that_scripts_and_other_sites_do_not_get(make_line):
@@ -245,7 +249,8 @@ def test_two_hosts_or_none_are_refused(line):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/api/thresholds"), ("PUT", "/api/roi"), ("POST", "/login"), ("POST", "/logout")]
+    ("method", "path"),
+    [("PUT", "/api/thresholds"), ("PUT", "/api/roi"), ("PUT", "/api/ignore"), ("POST", "/login"), ("POST", "/logout")],
 )
 def test_other_sites_change_nothing(line, headers, method, path):
     cookie = f"edgead_{line.port}={line.dashboard.access.grant()}"
@@ -317,7 +322,7 @@ def test_wrong_methods_are_refused(line, method, path):
     assert line.ask(method, path, token=TOKEN).status == 405
 
 
-@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi"])
+@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi", "/api/ignore"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_changes_are_made_with_put_alone(line, method, path):
     assert line.ask(method, path, "{}", token=TOKEN).status == 405
@@ -371,7 +376,7 @@ def test_only_json_is_read(line, kind):
     assert line.put("/api/thresholds", GOOD, **{"content-type": kind}).status == 415
 
 
-@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi", "/login"])
+@pytest.mark.parametrize("path", ["/api/thresholds", "/api/roi", "/api/ignore", "/login"])
 def test_large_bodies_are_refused_before_they_are_read(line, path):
     method = "POST" if path == "/login" else "PUT"
     head = f"{method} {path} {HEAD}"
