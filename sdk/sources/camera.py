@@ -30,6 +30,7 @@ DRAIN_SECONDS = 1.0  # the longest that old frames are looked for after a connec
 AT_ONCE = 0.25  # of a frame period: a frame that comes sooner was waiting in a buffer
 SETTLE_SECONDS = 0.005
 LOG_SECONDS = 10.0  # a connection that comes and goes is logged no more often
+ADVICE = "check the address, the user name and password, and that this computer reaches the camera"
 
 
 class Grabs(Protocol):
@@ -244,13 +245,21 @@ def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = F
     tokens."""
     name = redact("".join(address.split()))  # a space in a password would end the address
 
-    def connect() -> Capture:
-        todo = "check the address, the user name and password, and that this computer reaches the camera"
-        return Capture(address, ffmpeg_backend(), name=name, settings=network_settings(), todo=todo)
-
     # Of a JPEG over HTTP it is known where it ends; of H.264 it is not
     settle = 0.0 if address.lower().startswith("http") else SETTLE_SECONDS
-    return Camera(name, connect, stall=stall, wait=wait, is_there=lambda: knock(address), settle=settle)
+    return Camera(
+        name,
+        lambda: by_ffmpeg(address, name),
+        stall=stall,
+        wait=wait,
+        is_there=lambda: knock(address),
+        settle=settle,
+    )
+
+
+def by_ffmpeg(address: str, name: str) -> Capture:
+    """A connection to a camera on the network. Raises SourceError."""
+    return Capture(address, ffmpeg_backend(), name=name, settings=network_settings(), todo=ADVICE)
 
 
 def _advice(path: str) -> str:

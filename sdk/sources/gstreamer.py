@@ -14,7 +14,8 @@ from edgead.sources.capture import Capture, has_gstreamer
 from edgead.sources.stall import STALL_SECONDS
 
 # The reader takes frames at once and decides itself which to drop; a queue in the sink would only add lag.
-_SINK = "videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=false sync=false"
+BGR_SINK = "videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=false sync=false"
+FROM_NVMM = "nvvidconv ! video/x-raw,format=BGRx"  # out of the Jetson's own memory, which videoconvert cannot read
 
 
 def gst_camera(spec: str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
@@ -22,7 +23,7 @@ def gst_camera(spec: str, *, stall: float = STALL_SECONDS, wait: bool = False) -
     pipeline = spec.removeprefix("gst://").strip()
     if not pipeline:
         raise SourceError("the pipeline is empty", spec, "write gst://<element> ! <element> ...")
-    return _pipeline_camera(spec, pipeline if "appsink" in pipeline else f"{pipeline} ! {_SINK}", stall, wait)
+    return _pipeline_camera(spec, pipeline if "appsink" in pipeline else f"{pipeline} ! {BGR_SINK}", stall, wait)
 
 
 def csi_camera(spec: str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
@@ -34,7 +35,7 @@ def csi_camera(spec: str, *, stall: float = STALL_SECONDS, wait: bool = False) -
         raise SourceError("not a CSI camera", spec, "write csi://0 or csi://0?width=1920&height=1080&fps=30")
     width, height, fps = options["width"], options["height"], options["fps"]
     picture = f"video/x-raw(memory:NVMM),width={width},height={height},framerate={fps}/1"
-    convert = f"nvvidconv ! video/x-raw,format=BGRx ! {_SINK}"
+    convert = f"{FROM_NVMM} ! {BGR_SINK}"
     return _pipeline_camera(spec, f"nvarguscamerasrc sensor-id={sensor} ! {picture} ! {convert}", stall, wait)
 
 

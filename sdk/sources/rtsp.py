@@ -8,20 +8,17 @@ import logging
 from edgead.errors import SourceError
 from edgead.sources.address import redact
 from edgead.sources.appsink import Appsink, gstreamer
-from edgead.sources.camera import SETTLE_SECONDS, Camera, Grabs
-from edgead.sources.capture import Capture, ffmpeg_backend, network_settings
+from edgead.sources.camera import ADVICE, SETTLE_SECONDS, Camera, Grabs, by_ffmpeg
+from edgead.sources.capture import Capture
+from edgead.sources.gstreamer import BGR_SINK, FROM_NVMM
 from edgead.sources.retry import knock
 from edgead.sources.stall import STALL_SECONDS
 
 log = logging.getLogger(__name__)
 
-_ADVICE = "check the address, the user name and password, and that this computer reaches the camera"
 _ELEMENTS = ("rtspsrc", "decodebin", "videoconvert", "appsink")
 # The media is named, as a camera with a microphone would else be linked by its sound.
 _RECEIVE = "rtspsrc name=source protocols=tcp latency=0 ! application/x-rtp,media=video ! decodebin"
-_SINK = "videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=false sync=false"
-# Jetson's decoder leaves pictures in memory that videoconvert cannot read.
-_FROM_JETSON = "nvvidconv ! video/x-raw,format=BGRx"
 
 
 def rtsp_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
@@ -46,7 +43,7 @@ class _Connect:
         if not has_rtsp():
             return self._by_ffmpeg()
         try:
-            capture = Appsink(pipeline(), name=self.name, todo=_ADVICE, settings={"location": self._address})
+            capture = Appsink(pipeline(), name=self.name, todo=ADVICE, settings={"location": self._address})
         except SourceError as error:
             if self._played:
                 raise
@@ -59,7 +56,7 @@ class _Connect:
         return capture
 
     def _by_ffmpeg(self) -> Capture:
-        return Capture(self._address, ffmpeg_backend(), name=self.name, settings=network_settings(), todo=_ADVICE)
+        return by_ffmpeg(self._address, self.name)
 
 
 @functools.cache
@@ -75,4 +72,4 @@ def has_rtsp() -> bool:
 def pipeline() -> str:
     """From the element `source`, whose location is still to be set, to pictures."""
     jetson = gstreamer("rtsp").ElementFactory.find("nvvidconv") is not None
-    return " ! ".join([_RECEIVE, *([_FROM_JETSON] if jetson else []), _SINK])
+    return " ! ".join([_RECEIVE, *([FROM_NVMM] if jetson else []), BGR_SINK])
