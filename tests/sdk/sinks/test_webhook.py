@@ -23,6 +23,7 @@ from edgead.sinks import open_sink, spooled
 from edgead.sinks.records import canonical
 from edgead.sinks.spooled import SpooledSink
 from edgead.sinks.webhook import WebhookSink
+from tests.sdk.mqtt.broker import closed_port
 
 Make = Callable[..., tuple[Result, Frame]]
 Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
@@ -112,12 +113,6 @@ def wait_for(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < until
         time.sleep(0.005)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_every_record_is_posted_with_its_id_in_order(serve, make_result: Make, lost: LostFrame, tmp_path: Path) -> None:
