@@ -258,8 +258,14 @@ def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = F
 
 
 def by_ffmpeg(address: str, name: str) -> Capture:
-    """A connection to a camera on the network. Raises SourceError."""
-    return Capture(address, ffmpeg_backend(), name=name, settings=network_settings(), todo=ADVICE)
+    """A connection to a camera on the network. Raises SourceError, also where the camera is there and sends nothing:
+    OpenCV calls that open when its time is up, and would wait as long again for the first picture."""
+    asked = time.monotonic()
+    capture = Capture(address, ffmpeg_backend(), name=name, settings=network_settings(), todo=ADVICE)
+    if (took := time.monotonic() - asked) > SILENT_SECONDS:
+        capture.close()
+        raise SourceError(f"it answers, but sent no picture for {took:.0f} s", name, ADVICE)
+    return capture
 
 
 def _advice(path: str) -> str:

@@ -1,12 +1,14 @@
-"""An H.264 camera over RTSP, by GStreamer's server, as a process that can be killed: PORT FIRST FPS LOG [lossy].
+"""An H.264 camera over RTSP, by GStreamer's server, as a process that can be killed: PORT FIRST FPS LOG [lossy|mute].
 
 For the system's Python, with Debian's python3-gi, gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-ugly; exits with
 77 where they are missing. It says `ready <seconds since 1970>` when it can be reached. Every picture's number and
 milliseconds go to LOG before it is encoded. lossy: one packet in fifty is not sent.
+mute: none after the first is.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sys
@@ -54,13 +56,21 @@ def picture(source: Gst.Element) -> None:
 
 
 def configure(factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
-    """Draw for this client."""
+    """Draw for this client, once it is asked for pictures: one that comes while the media starts is refused, or makes
+    GStreamer 1.22 send none at all."""
     pipeline = media.get_element()
-    if "lossy" in sys.argv:
-        lose = Gst.PadProbeReturn.DROP, Gst.PadProbeReturn.OK
+    if sent := {"lossy": lambda _: chance.random() > 0.02, "mute": lambda count: count == 0}.get(sys.argv[-1]):
+        lose, counts = (Gst.PadProbeReturn.DROP, Gst.PadProbeReturn.OK), itertools.count()
         pad = pipeline.get_by_name("pay0").get_static_pad("src")
-        pad.add_probe(Gst.PadProbeType.BUFFER, lambda *_: lose[chance.random() > 0.02])
-    threading.Thread(target=picture, args=(pipeline.get_by_name("pictures"),), daemon=True).start()
+        pad.add_probe(Gst.PadProbeType.BUFFER, lambda *_: lose[sent(next(counts))])
+    started = threading.Event()
+
+    def start(source: Gst.Element, _: int) -> None:
+        if not started.is_set():
+            started.set()
+            threading.Thread(target=picture, args=(source,), daemon=True).start()
+
+    pipeline.get_by_name("pictures").connect("need-data", start)
 
 
 server = GstRtspServer.RTSPServer()

@@ -18,7 +18,8 @@ import pytest
 
 from edgead.errors import SourceError
 from edgead.frame import Frame, LostFrame, Reading, Signal
-from edgead.sources import open_source, rtsp
+from edgead.sources import camera as camera_module
+from edgead.sources import capture, open_source, rtsp
 from edgead.sources.base import Source
 from tests.lent_gstreamer import lend
 
@@ -191,6 +192,20 @@ def test_what_gstreamer_cannot_play_is_left_to_ffmpeg(
         frame = read_for(source, 5, is_frame)[-1]
     assert isinstance(frame, Frame) and recognise(frame.image) in camera.sent()
     assert "is read by FFmpeg, a picture later" in caplog.text and SECRET not in caplog.text
+
+
+def test_a_camera_that_answers_and_sends_nothing_is_waited_for_once(
+    killable: Callable[..., Killable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtsp, "has_rtsp", lambda: False)
+    monkeypatch.setattr(capture, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(camera_module, "SILENT_SECONDS", 0.8)
+    camera = killable("rtsp", "mute")
+    camera.start()
+    began = time.monotonic()
+    with pytest.raises(SourceError, match="sent no picture for 1 s"), open_source(camera.address):
+        pass
+    assert time.monotonic() - began < 1.8
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for_when_asked(killable: Callable[..., Killable]) -> None:
