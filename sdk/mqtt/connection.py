@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
 TIMEOUT_SECONDS = 5.0  # for a connection, and for the answer to what was sent
+WHOLE = 3  # times TIMEOUT_SECONDS: for the answers to all of a window, of which some come again and again
 SPEAK_SECONDS = 2.0  # for the answer to MQTT 5, before 3.1.1 is tried
 KEEPALIVE_SECONDS = 15  # of silence, then both sides ask; after half as much again the broker publishes the last will
 WINDOW = 64  # messages that may wait for their acknowledgement
@@ -80,15 +81,17 @@ class Connection:
 
     def settle(self, timeout: float | None = None) -> dict[int, str]:
         """Wait until everything published is answered -> why the broker did not take a message, by its number. Raises
-        TimeoutError where no answer comes for so long, by default TIMEOUT_SECONDS."""
-        timeout = TIMEOUT_SECONDS if timeout is None else timeout
-        until, left = time.monotonic() + timeout, len(self._waiting)
+        TimeoutError where that takes longer than `timeout` seconds; by default, where no answer comes for
+        TIMEOUT_SECONDS, or not all of them in WHOLE times that."""
+        silence = TIMEOUT_SECONDS if timeout is None else timeout
+        end = time.monotonic() + (WHOLE * TIMEOUT_SECONDS if timeout is None else timeout)
+        until, left = time.monotonic() + silence, len(self._waiting)
         while self._waiting:
-            if time.monotonic() > until:
+            if (now := time.monotonic()) > min(until, end):
                 raise TimeoutError(f"the broker does not acknowledge {len(self._waiting)} messages")
-            self.turn(_TURN_SECONDS)
+            self.turn(min(_TURN_SECONDS, max(0.0, end - now)))
             if len(self._waiting) < left:
-                until, left = time.monotonic() + timeout, len(self._waiting)
+                until, left = time.monotonic() + silence, len(self._waiting)
         answers, self._answers = self._answers, {}
         return {number: reason for number, reason in answers.items() if reason}
 

@@ -12,7 +12,7 @@ from edgead.errors import SourceError
 from edgead.frame import Frame
 from edgead.mqtt.address import MqttAddress
 from edgead.mqtt.connection import Connection
-from edgead.sources.address import redact
+from edgead.sinks.reason import reason_of
 from edgead.verdicts.lines import read_line
 from edgead.verdicts.trigger import Begin, Event, Refused
 
@@ -43,7 +43,7 @@ class MqttTrigger:
         try:
             connection = self._connected()
         except OSError as error:
-            what = f"the trigger's broker is not there: {_told(error)}"
+            what = f"the trigger's broker is not there: {reason_of(error)}"
             raise SourceError(what, address.where, "check the broker and the network") from error
         self._thread = threading.Thread(
             target=self._listen, args=(connection,), name=f"edgead-trigger-{address.host}", daemon=True
@@ -96,8 +96,8 @@ class MqttTrigger:
                 connection.turn(_TURN_SECONDS)
             except Exception as error:  # noqa: BLE001 - a thread that ends without a word would hide every part
                 connection.drop()
-                log.warning("%s: %s; parts may be missed until it is back", self.address.where, _told(error))
-                self._put(Refused(f"the trigger's broker was lost, parts may have been missed: {_told(error)}"))
+                log.warning("%s: %s; parts may be missed until it is back", self.address.where, reason_of(error))
+                self._put(Refused(f"the trigger's broker was lost, parts may have been missed: {reason_of(error)}"))
                 if (again := self._again()) is None:
                     return
                 connection = again
@@ -111,10 +111,6 @@ class MqttTrigger:
             try:
                 return self._connected()
             except Exception as error:  # noqa: BLE001 - as in `_listen`
-                log.debug("%s: %s", self.address.where, _told(error))
+                log.debug("%s: %s", self.address.where, reason_of(error))
             pause = min(LONGEST_RETRY, 2 * pause)
         return None
-
-
-def _told(error: Exception) -> str:
-    return (redact(str(error)) or type(error).__name__)[:200]

@@ -96,7 +96,7 @@ def audit(path: str | Path, *, expect: Sequence[str] = (), images: bool = True, 
         try:
             database.execute("BEGIN")  # one state of the database, whatever is written meanwhile
             _check_schema(database, path)
-            result.broken = _walk(database, result, set(wanted), image_folder(path) if images else None, found)
+            result.broken = _walk(database, result, set(wanted), path if images else None, found)
             result.broken = result.broken or _check_heads(database, result)
         except sqlite3.Error as error:
             result.broken = Break(f"the database cannot be read on: {error}", result.records + 1)
@@ -137,9 +137,9 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
 
 
 def _walk(
-    database: sqlite3.Connection, result: Audit, wanted: set[str], folder: Path | None, found: Found | None
+    database: sqlite3.Connection, result: Audit, wanted: set[str], path: Path | None, found: Found | None
 ) -> Break | None:
-    """Follow the chain from the first record to the last or to the first break."""
+    """Follow the chain from the first record to the last or to the first break; with a path, check pictures."""
     rows = database.execute("SELECT hash FROM genesis").fetchall()
     if len(rows) != 1 or not isinstance(rows[0][0], bytes) or len(rows[0][0]) != HASH_BYTES:
         return Break("the genesis is not one row of 32 bytes")
@@ -153,7 +153,7 @@ def _walk(
             return Break(f"the next record is number {place}, as if others had been removed or added", number)
         if record is None or not isinstance(digest, bytes) or link(previous, text) != digest:
             return Break("its text and the hash before it do not give its hash", number, where)
-        broken = _check_image(database, record, folder, result) if folder and record.get("image") else None
+        broken = _check_image(database, record, path, result) if path and record.get("image") else None
         if broken:
             return Break(broken, number, where)
         previous = digest
@@ -183,19 +183,20 @@ def _check_heads(database: sqlite3.Connection, result: Audit) -> Break | None:
     return None
 
 
-def _check_image(database: sqlite3.Connection, record: dict[str, Any], folder: Path, result: Audit) -> str | None:
+def _check_image(database: sqlite3.Connection, record: dict[str, Any], path: Path, result: Audit) -> str | None:
     """What is wrong with the picture that a record names."""
     image = record["image"]
     if record.get("kind") != "verdict" or not isinstance(image, dict) or "file" not in image:
         return None
     name = str(image["file"])
     try:
-        with (folder / Path(name).name).open("rb") as file:
+        with (image_folder(path) / Path(name).name).open("rb") as file:
             digest = hashlib.sha256()
             while block := file.read(_BLOCK):
                 digest.update(block)
     except FileNotFoundError:
-        if not _was_removed(database, name, str(record.get("captured_at"))):
+        captured_at = str(record.get("captured_at"))
+        if not (_was_removed(database, name, captured_at) or _was_removed_since(path, name, captured_at)):
             return f"its picture {name} is missing, and no record says that retention removed it"
         result.retired += 1
         return None
@@ -214,10 +215,16 @@ def _was_removed(database: sqlite3.Connection, name: str, captured_at: str) -> b
     return any((_parsed(text) or {}).get("image") == name for (text,) in rows)
 
 
+def _was_removed_since(path: Path, name: str, captured_at: str) -> bool:
+    """Whether a run has said so after the audit began, in a record that it does not reach."""
+    with closing(_open(path)) as database:
+        return _was_removed(database, name, captured_at)
+
+
 def _parsed(text: object) -> dict[str, Any] | None:
     try:
         record = json.loads(text) if isinstance(text, bytes) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -21,11 +21,13 @@ class Sink(ABC):
 
     run: 16 hexadecimal digits that are this run's alone; a stream gives all its sinks the same. may_skip: a picture of
     the line rather than a record of it, which may leave frames out where waiting would hold up the line. behind: more
-    than half of the sink's queue is full, so it should leave out what it can. prompt: it moves something, and gets a
-    verdict before any other sink does.
+    than half of the sink's queue is full, so it should leave out what it can; it may change at any time. prompt: it
+    moves something, and gets a verdict before any other sink does. lean: it can do without the arrays of a frame and
+    its result, and gets them empty where it has held up many records.
     """
 
     may_skip = False
+    lean = False
     prompt = False
     behind = False
 
@@ -57,6 +59,11 @@ class Sink(ABC):
     def exhausted(self) -> SinkError | None:
         """Why nothing more should be given than what is on its way, which is still kept; None where all is well."""
         return None
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from its work just now; empty where nothing does. For any thread; no secrets."""
+        return ""
 
     @property
     def where(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -11,6 +12,7 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,10 +22,14 @@ import cv2
 
 from edgead.frame import Frame
 from edgead.result import Result, Verdict
+from edgead.sinks.aside import Aside
 from edgead.sinks.spool import sync_folder
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 5.0  # for one picture, while the line is not held up by it
+_TURN_SECONDS = 0.005
+_FASTER = "the line was faster than pictures can be written"
 _PARTIAL = ".partial"
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{16}-\d+-(?P<verdict>accept|warn|reject)\.(?:jpg|png)")
 _AT = "%Y%m%dT%H%M%S.%f"
@@ -74,7 +80,9 @@ class PictureFolder:
     """The pictures of one database. One thread calls `keep`, another `due`, `remove` and `put_back`.
 
     A picture is on the disk, whole, before its record is written. One that cannot be written is left out, and its
-    record says why: a picture never costs a verdict.
+    record says why: a picture never costs a verdict. Nor does it hold one up: a thread of its own writes it, and
+    whoever waits gives up when the line falls behind, or after PATIENCE_SECONDS. One that is written after all is
+    removed, and until then no other is begun.
     """
 
     def __init__(self, folder: Path, pictures: Pictures) -> None:
@@ -85,6 +93,12 @@ class PictureFolder:
         self._held = 0  # bytes
         self._sample: random.Random | None = None
         self._warned = False
+        self._disk = Aside(str(folder))
+
+    @property
+    def trouble(self) -> str:
+        """That the disk hangs; empty where it does not."""
+        return self._disk.trouble
 
     def open(self, run: str) -> None:
         """See what is there; once, however often the database is opened. Raises OSError."""
@@ -94,28 +108,33 @@ class PictureFolder:
         names = sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
         with self._lock:
             for name in names:
-                path = self._folder / name
-                if match := _NAME.fullmatch(name):
-                    file = path.stat()
-                    kept = Kept(name, file.st_size, file.st_mtime)
-                    (self._accepts if match["verdict"] == "accept" else self._others).append(kept)
-                    self._held += kept.bytes
-                elif name.endswith(_PARTIAL) and path.stat().st_mtime < time.time() - 3600:
-                    path.unlink(missing_ok=True)  # a killed process left it
+                with contextlib.suppress(FileNotFoundError):  # another run has the same database
+                    self._find(name)
 
-    def keep(self, result: Result, frame: Frame, identity: str, *, behind: bool) -> dict[str, Any] | None:
+    def _find(self, name: str) -> None:
+        path = self._folder / name
+        if match := _NAME.fullmatch(name):
+            file = path.stat()
+            kept = Kept(name, file.st_size, file.st_mtime)
+            (self._accepts if match["verdict"] == "accept" else self._others).append(kept)
+            self._held += kept.bytes
+        elif name.endswith(_PARTIAL) and path.stat().st_mtime < time.time() - 3600:
+            path.unlink()  # a killed process left it
+
+    def keep(self, result: Result, frame: Frame, identity: str, *, behind: Callable[[], bool]) -> dict[str, Any] | None:
         """Keep a frame if it is one to keep: what its record says of it, `file` and `sha256`, or why there is none
         (`missing`)."""
         accepted = result.verdict is Verdict.ACCEPT
         if not (self._is_drawn() if accepted else self._pictures.rejects):
             return None
-        if behind:
-            return {"missing": "the line was faster than pictures can be written"}
+        if behind() or not frame.image.size:
+            return {"missing": _FASTER}
         at = datetime.fromtimestamp(result.captured_at, timezone.utc)
         name = f"{at:{_AT}}Z-{identity}-{result.verdict.value}.{self._pictures.format}"
         try:
             content = self._encoded(frame)
-            self._write(name, content)
+            if missing := self._unwritten(name, content, behind):
+                return {"missing": missing}
         except (OSError, cv2.error) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or "the frame cannot be encoded"
             if not self._warned:
@@ -166,7 +185,18 @@ class PictureFolder:
             raise OSError(0, "the frame cannot be encoded")
         return content.tobytes()
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _unwritten(self, name: str, content: bytes, behind: Callable[[], bool]) -> str:
+        """Write a picture, or say why it is not; empty where it is. Raises OSError."""
+        decided = threading.Lock()  # whether it is kept: whoever has it first says so
+        if not self._disk.ask(functools.partial(self._write, name, content, decided)):
+            return self._disk.trouble or _FASTER
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self._disk.wait(_TURN_SECONDS):
+            if (behind() or time.monotonic() > until) and decided.acquire(blocking=False):
+                return self._disk.trouble or _FASTER
+        return ""
+
+    def _write(self, name: str, content: bytes, decided: threading.Lock) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f".{name}{_PARTIAL}"
         try:
@@ -176,6 +206,8 @@ class PictureFolder:
                 os.fsync(file.fileno())
             partial.replace(self._folder / name)
             sync_folder(self._folder)
+            if not decided.acquire(blocking=False):
+                (self._folder / name).unlink()
         except OSError:
             partial.unlink(missing_ok=True)
             raise

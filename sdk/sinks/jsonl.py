@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -11,10 +13,15 @@ from typing import Any
 
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result
+from edgead.sinks.aside import Aside
 from edgead.sinks.base import Sink
 from edgead.sinks.records import fault
 
+log = logging.getLogger(__name__)
+
 SYNC_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0  # that a line which pauses waits for the disk
+CLOSE_SECONDS = 30.0  # and the end of a run
 _LONGEST_LINE = 1 << 20
 
 
@@ -22,15 +29,23 @@ class JsonlSink(Sink):
     """One line of JSON per verdict (`Result.record`) or lost frame (`frame_id`, `source`, `captured_at`, `fault`).
 
     Every line reaches the operating system in one piece when it is written, so a killed process loses nothing; it
-    reaches the disk at least every second, so a power cut costs at most that second. An existing file is continued. A
-    last line without its end, as a power cut leaves it, moves to `<name>.torn` first. A line that does not fit on the
-    disk is taken back whole. One process writes a file at a time.
+    is brought to the disk at least every second, so a power cut costs at most that second. A thread of its own does
+    that, as a disk that hangs meanwhile may take lines still; until it answers, `trouble` says so. An existing file is
+    continued, one that is removed begun anew. A last line without its end, as a power cut leaves it, moves to
+    `<name>.torn` first. A line that does not fit on the disk is taken back whole. One process writes a file at a time.
     """
+
+    lean = True
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self._file = -1
         self._synced = 0.0
+        self._disk = Aside(str(self.path))
+
+    @property
+    def trouble(self) -> str:
+        return self._disk.trouble
 
     def open(self) -> None:
         """Open the file, and mend its end."""
@@ -53,28 +68,40 @@ class JsonlSink(Sink):
         self._append(fault(lost))
 
     def flush(self) -> None:
-        """Bring what was written to the disk."""
-        try:
-            os.fsync(self._file)
-        except OSError as error:
-            raise self._failed(f"cannot write: {error.strerror}") from error
-        self._synced = time.monotonic()
+        """Bring what was written to the disk; where that hangs, wait for PATIENCE_SECONDS and go on."""
+        self._sync(PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """Bring what was written to the disk and let the file go."""
+        """Bring what was written to the disk and let the file go. Raises SinkError also where the disk hangs."""
         if self._file < 0:
             return
+        hangs = False
         try:
-            self.flush()
+            hangs = not self._sync(CLOSE_SECONDS)
         finally:
-            os.close(self._file)
+            if not hangs:  # else the thread of the disk has it still
+                os.close(self._file)
             self._file = -1
+        if hangs:
+            raise self._failed("the disk does not answer, a power cut may cost what was written last", "check the disk")
+
+    def _sync(self, patience: float) -> bool:
+        """Bring what was written to the disk; False where that takes longer than `patience` seconds."""
+        self._synced = time.monotonic()
+        try:
+            return self._disk.finish(functools.partial(os.fsync, self._file), patience)
+        except OSError as error:
+            raise self._failed(f"cannot write: {error.strerror}") from error
 
     def _append(self, record: dict[str, Any]) -> None:
         try:
             line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         except ValueError as error:
             raise self._failed(f"a record cannot be written: {error}", "check the detector") from error
+        if not os.fstat(self._file).st_nlink:
+            log.warning("%s was removed: a new one is begun", self.path)
+            self.close()
+            self.open()
         end = os.fstat(self._file).st_size
         try:
             written = os.write(self._file, line)
@@ -84,7 +111,7 @@ class JsonlSink(Sink):
             os.ftruncate(self._file, end)  # giving space back needs none
             raise self._failed(f"cannot write: {error.strerror}") from error
         if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self.flush()
+            self._sync(0.0)
 
     def _mend(self) -> None:
         """Set a torn last line aside. Raises SinkError where the file holds something else than results."""

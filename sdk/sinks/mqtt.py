@@ -12,9 +12,9 @@ from edgead.errors import DataError, SinkError
 from edgead.mqtt.address import MqttAddress
 from edgead.mqtt.connection import Connection, import_paho
 from edgead.sinks.dead_letters import DeadLetters
+from edgead.sinks.reason import reason_of
 from edgead.sinks.records import RecordSink
 from edgead.sinks.spool import spool_folder
-from edgead.sources.address import redact
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +136,7 @@ class MqttSink(RecordSink):
         if self._connection is not None:
             self._connection.drop()
             self._connection = None
-        told = redact(str(error)) or type(error).__name__
-        return self._failed(f"the broker does not take records: {told[:200]}", "check the broker and the network")
+        return self._failed(f"the broker does not take records: {reason_of(error)}", "check the broker and the network")
 
     def _refusal(self, record: bytes, connection: Connection) -> str:
         """Why the broker will never take a record; empty where it may."""

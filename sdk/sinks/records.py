@@ -30,6 +30,15 @@ def canonical(record: dict[str, Any]) -> bytes:
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
+def _valid(value: Any) -> Any:
+    """The same in valid Unicode; what is none shows as `\\udcff`."""
+    if isinstance(value, dict):
+        return {key: _valid(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_valid(one) for one in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 class RecordSink(Sink):
     """A sink that keeps records alone, and so can be given one later than it was made.
 
@@ -72,6 +81,8 @@ class RecordSink(Sink):
     def _numbered(self, kind: str, record: dict[str, Any]) -> bytes:
         try:
             made = canonical({"id": self.next_id(), "kind": kind, **record})
+            if b"\\ud" in made:  # it may be half of a pair, as in a file name that is no Unicode, which SQLite hides
+                made = canonical(_valid(json.loads(made)))
         except ValueError as error:
             raise self._failed(f"a {kind} cannot be written: {error}", "check the detector") from error
         self._number += 1

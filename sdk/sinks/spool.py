@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from edgead.frame import Signal
+from edgead.sinks.aside import Aside
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ SEGMENT_BYTES = 1 << 20
 RESERVE_BYTES = 1 << 18
 """Set aside on the disk for the records that are on their way when it is full."""
 SYNC_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0  # that `close` waits for a disk
 _SENT, _RESERVE = "sent", "reserve"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: blocks beyond the end of the file, which stays empty
@@ -38,8 +40,9 @@ class Spool:
     """The records of one run, in order: lines in the files 1.jsonl, 2.jsonl, ... of a folder of its own.
 
     One thread calls `append`, `sync` and `end`, another `take`, `acknowledge` and `rewind`. A record that was appended
-    has reached the operating system, so a killed process loses none; it reaches the disk within a second or with
-    `sync`. Files that are delivered are removed; `sent` notes how far the oldest is. Memory does not grow with what
+    has reached the operating system, so a killed process loses none; it is brought to the disk within a second or with
+    `sync`, by a thread of its own, as a disk that hangs while it does that may take records still. Files that are
+    delivered are removed; `sent` notes how far the oldest is. Memory does not grow with what
     waits. The folder is locked while somebody has it open.
 
     spent: the disk is full, and what is appended now takes the room that was set aside: no more should come than what
@@ -56,6 +59,13 @@ class Spool:
         self._last = self._size = 0  # the file that is appended to, and its bytes
         self._reads = self._delivered = (1, 0)  # file and offset
         self._synced = 0.0
+        self._safe = 1  # the files before this one are on the disk
+        self._disk = Aside(str(folder))
+
+    @property
+    def trouble(self) -> str:
+        """That the disk hangs; empty where it does not."""
+        return self._disk.trouble
 
     @property
     def waiting(self) -> int:
@@ -70,24 +80,29 @@ class Spool:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._next_file()
         _set_aside(self.folder / _RESERVE)
-        for parent in list(self.folder.parents)[:2]:  # the names of the folders, too
-            sync_folder(parent)
+        for folder in (self.folder, *list(self.folder.parents)[:2]):  # the names of the folders, too
+            sync_folder(folder)
 
     def adopt(self) -> bool:
         """Take over what a run has left that is no more; False while that run lives. Raises OSError."""
         if not self._lock():
             return False
-        files = _files(self.folder)
-        self._reads = self._delivered = _start(self.folder, files)
-        self._last = files[-1] if files else 0
-        self._appended = _count(self.folder, files, self._reads)
+        try:
+            files = _files(self.folder)
+            self._reads = self._delivered = _start(self.folder, files)
+            self._last = files[-1] if files else 0
+            self._appended = _count(self.folder, files, self._reads)
+        except OSError:
+            os.close(self._folder)
+            self._folder = -1
+            raise
         self._ended = True
         return True
 
     def append(self, record: bytes) -> None:
         """Add one record, which holds no newline. Raises OSError, and then has added nothing."""
+        self._disk.wait(0)
         if self._size >= SEGMENT_BYTES and not self.spent:
-            self.sync()
             with contextlib.suppress(OSError):  # then the file grows on
                 self._next_file()
         line = record + b"\n"
@@ -106,7 +121,8 @@ class Spool:
             self._appended += 1
             self._changed.notify_all()
         if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self.sync()
+            self._synced = time.monotonic()
+            self._disk.ask(self._bring)
 
     def _write(self, line: bytes) -> None:
         try:
@@ -117,11 +133,21 @@ class Spool:
             os.ftruncate(self._file, self._size)
             raise
 
-    def sync(self) -> None:
-        """Bring what was appended to the disk. Raises OSError."""
-        if self._file >= 0:
-            os.fsync(self._file)
+    def sync(self, patience: float = PATIENCE_SECONDS) -> bool:
+        """Bring what was appended to the disk; False where that takes longer than `patience` seconds. Raises
+        OSError."""
         self._synced = time.monotonic()
+        return self._disk.finish(self._bring, patience)
+
+    def _bring(self) -> None:
+        """The thread of the disk: files that were delivered meanwhile are gone."""
+        first, last = self._safe, self._last
+        for number in range(first, last + 1):
+            with contextlib.suppress(FileNotFoundError):
+                _sync_file(self._path(number))
+        if last > first:
+            sync_folder(self.folder)
+        self._safe = last
 
     def end(self) -> None:
         """Nothing more will be appended."""
@@ -166,7 +192,8 @@ class Spool:
         self.rewind()
         if self._file >= 0:
             with contextlib.suppress(OSError):
-                self.sync()
+                if self.waiting and not self.sync():
+                    log.warning("%s: a power cut may cost what was spooled last", self.folder)
             os.close(self._file)
         if self._sent >= 0:
             os.close(self._sent)
@@ -203,7 +230,6 @@ class Spool:
         self._last, self._size = self._last + 1, 0
         if before >= 0:
             os.close(before)
-        os.fsync(self._folder)  # its name, too
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.jsonl"
@@ -234,6 +260,14 @@ def _set_aside(path: Path) -> None:
     if failed:
         path.unlink()
         log.warning("%s: no room can be set aside: %s", path.parent, os.strerror(ctypes.get_errno()))
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import re
 import threading
 import time
 from pathlib import Path
@@ -14,11 +15,13 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame, Signal
 from edgead.result import Result
 from edgead.sinks.base import Sink
+from edgead.sinks.reason import reason_of
 from edgead.sinks.records import RecordSink
 from edgead.sinks.spool import Spool
-from edgead.sources.address import redact
 
 log = logging.getLogger(__name__)
+
+_ID = re.compile(r"\w{1,64}-[0-9]{1,18}", re.ASCII)
 
 PAUSE_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # before the first retry; each next waits twice as long, up to LONGEST_RETRY, give or take half
@@ -26,6 +29,7 @@ LONGEST_RETRY = 30.0
 QUIET_SECONDS = 60.0  # between two reports of failure, for a sink that comes and goes
 CLOSE_SECONDS = 10.0  # how long the end of a run waits for records that still come through
 STUCK_SECONDS = 20.0  # and how much longer for the one that is being delivered
+LATE_SECONDS = 10.0  # without a record taken, while some wait, until that is told
 MOST_LEFT = 64  # spools of earlier runs open at once: each takes a descriptor, and a crash loop leaves thousands
 
 
@@ -41,7 +45,10 @@ class SpooledSink(Sink):
     The sink itself has to open when the run begins, so that a wrong name shows at once. A spool that cannot be
     written (the disk is full) is an error: SinkError, which ends the run, as another verdict could only be lost; what
     was on its way until then finds room that was set aside for it. So is whatever else ends the thread that delivers.
+    One on a disk that hangs holds up the thread that writes; see `Lane` for what becomes of the line.
     """
+
+    lean = True
 
     def __init__(self, inner: RecordSink, spool: Path | None = None) -> None:
         super().__init__(inner.path)
@@ -53,6 +60,7 @@ class SpooledSink(Sink):
         self._closing = threading.Event()
         self._until = 0.0
         self._failures = 0
+        self._took_at = float("inf")  # when the sink took something last, or nothing waited
         self._told, self._told_at = False, float("-inf")
         self._broken: SinkError | None = None  # why nothing is delivered any more
         self._raised = False  # it has reached the thread that writes
@@ -65,6 +73,21 @@ class SpooledSink(Sink):
     def waiting(self) -> int:
         """Records that the sink does not have yet."""
         return self._spool.waiting + sum(spool.waiting for spool in self._left)
+
+    @property
+    def behind(self) -> bool:
+        return self._inner.behind
+
+    @behind.setter
+    def behind(self, behind: bool) -> None:
+        self._inner.behind = behind
+
+    @property
+    def trouble(self) -> str:
+        late = time.monotonic() - self._took_at
+        if late > LATE_SECONDS and (waiting := self.waiting):
+            return f"has taken nothing for {late:.0f} s, {waiting} records wait in {self._root}"
+        return self._spool.trouble or self._inner.trouble
 
     @property
     def exhausted(self) -> SinkError | None:
@@ -84,11 +107,11 @@ class SpooledSink(Sink):
             raise self._unspooled(error) from error
         if self._left and self.waiting:
             log.warning("%s gets %d records that an earlier run has left", self.where, self.waiting)
+        self._took_at = time.monotonic()
         self._thread.start()
 
     def write(self, result: Result, frame: Frame) -> None:
         """Spool one verdict."""
-        self._inner.behind = self.behind
         self._append(self._inner.of_result(result, frame))
 
     def lost(self, lost: LostFrame) -> None:
@@ -135,13 +158,15 @@ class SpooledSink(Sink):
             self._spool.append(record)
         except OSError as error:
             raise self._unspooled(error) from error
+        if not self._told and time.monotonic() - self._took_at > LATE_SECONDS and (trouble := self.trouble):
+            self._tell(f"{self.where} {trouble}")
 
     def _abandoned(self, after: str = "") -> list[Spool]:
         """Take over the oldest spools that runs have left which are no more, of those with names after this one."""
         left: list[Spool] = []
         for folder in sorted(self._root.iterdir()) if self._root.is_dir() else ():
             spool = Spool(folder)
-            if folder.name > after and folder.is_dir() and spool.adopt():
+            if folder.name > after and folder.is_dir() and self._has_adopted(spool):
                 if spool.waiting:
                     left.append(spool)
                 else:
@@ -149,6 +174,13 @@ class SpooledSink(Sink):
             if len(left) == MOST_LEFT:
                 break
         return left
+
+    def _has_adopted(self, spool: Spool) -> bool:
+        try:
+            return spool.adopt()
+        except OSError as error:  # a bad sector of long ago must not keep the line from starting
+            log.warning("%s cannot be read, it stays as it is: %s", spool.folder, error.strerror)
+            return False
 
     def _deliver(self) -> None:
         """The thread that delivers: everything of one spool after the other, the run's own last."""
@@ -171,8 +203,7 @@ class SpooledSink(Sink):
 
     def _break(self, error: BaseException) -> None:
         """Nothing is delivered any more; the first error is the one to raise."""
-        told = redact(str(error)) or "no reason given"
-        what = f"delivering has ended: {type(error).__name__}: {told[:200]}"
+        what = f"delivering has ended: {type(error).__name__}: {reason_of(error)}"
         broken = SinkError(what, self.where, f"start again; what it did not take waits in {self._root}")
         broken.__cause__ = error
         log.error("%s", broken)
@@ -213,18 +244,22 @@ class SpooledSink(Sink):
 
     def _has_taken(self, spool: Spool) -> None:
         spool.acknowledge()
-        self._failures = 0
+        self._failures, self._took_at = 0, time.monotonic()
         if self._told:
             self._told = False
             log.warning("%s takes records again, %d wait", self.where, self.waiting)
 
     def _failed_with(self, error: Exception) -> None:
-        if not self._failures and time.monotonic() - self._told_at >= QUIET_SECONDS:
-            self._told, self._told_at = True, time.monotonic()
-            log.warning("%s; what it did not take waits in %s", error, self._root)
+        if not self._failures:
+            self._tell(f"{error}; what it did not take waits in {self._root}")
         pause = min(LONGEST_RETRY, RETRY_SECONDS * 2 ** min(self._failures, 16)) * random.uniform(0.5, 1.5)
         self._failures += 1
         self._closing.wait(pause)
+
+    def _tell(self, what: str) -> None:
+        if time.monotonic() - self._told_at >= QUIET_SECONDS:
+            self._told, self._told_at = True, time.monotonic()
+            log.warning("%s", what)
 
     def _unspooled(self, error: OSError) -> SinkError:
         return SinkError(f"cannot spool, this record is not kept: {error.strerror}", self._root, "free space")
@@ -237,6 +272,7 @@ def spool_of(path: Path) -> Path:
 
 def _readable(record: bytes) -> bool:
     try:
-        return "id" in json.loads(record)
-    except (ValueError, TypeError):
+        found = json.loads(record)
+    except (ValueError, RecursionError):
         return False
+    return isinstance(found, dict) and _ID.fullmatch(str(found.get("id"))) is not None

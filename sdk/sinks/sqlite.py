@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -52,7 +54,8 @@ class SqliteSink(RecordSink):
 
     Written ahead (WAL): others read while a run writes. Records are committed together, at most every `batch` or
     every second: that is what a power cut or a killed process costs at most. An existing database of this schema is
-    continued. A record that comes twice is kept once.
+    continued. A record that comes twice is kept once. Where the file is removed, moved or replaced meanwhile, nothing
+    more is committed to it; behind a spool, what comes then goes to the file that has the name, or to a new one.
     """
 
     def __init__(self, path: str | Path, *, batch: int = BATCH, pictures: Pictures | None = None) -> None:
@@ -61,11 +64,16 @@ class SqliteSink(RecordSink):
         self._pictures = PictureFolder(image_folder(self.path), pictures) if pictures else None
         self._removing: list[tuple[Kept, str]] = []
         self._database: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None
         self._began = False
         self._waiting = 0
         self._committed = 0.0
         self._last = (0, b"")  # the number of records and the last hash; known inside a transaction
         self._heads: dict[str, _Head] = {}  # of the runs in the batch
+
+    @property
+    def trouble(self) -> str:
+        return self._pictures.trouble if self._pictures else ""
 
     def open(self) -> None:
         """Open or make the database and begin a run."""
@@ -75,6 +83,7 @@ class SqliteSink(RecordSink):
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare(self._database)
+            self._opened = self.path.stat()
             if self._pictures:
                 self._pictures.open(self.run)
         except OSError as error:
@@ -87,7 +96,7 @@ class SqliteSink(RecordSink):
 
     def of_result(self, result: Result, frame: Frame) -> bytes:
         """The record of a verdict, with what is said of its picture."""
-        image = self._pictures and self._pictures.keep(result, frame, self.next_id(), behind=self.behind)
+        image = self._pictures and self._pictures.keep(result, frame, self.next_id(), behind=lambda: self.behind)
         return self._numbered("verdict", {**result.record(), **({"image": image} if image else {})})
 
     def keep(self, record: bytes) -> bool:
@@ -104,6 +113,9 @@ class SqliteSink(RecordSink):
         """Commit the batch."""
         if self._database is None or not self._waiting:
             return
+        if not self._is_there():
+            self._leave(self._database)
+            raise self._given_up("its file was removed, moved or replaced")
         try:
             self._retire(self._database)
             self._database.executemany(
@@ -203,7 +215,20 @@ class SqliteSink(RecordSink):
         if self._waiting >= self._batch or time.monotonic() - self._committed >= COMMIT_SECONDS:
             self.flush()
 
-    def _given_up(self, error: Exception) -> SinkError:
+    def _is_there(self) -> bool:
+        """Whether the file that is written still has its name: SQLite itself writes on to one that nobody finds."""
+        try:
+            return self._opened is not None and os.path.samestat(self.path.stat(), self._opened)
+        except OSError:
+            return False
+
+    def _leave(self, database: sqlite3.Connection) -> None:
+        """Bring what was committed into a file that was moved: its log keeps the old name."""
+        with contextlib.suppress(sqlite3.Error):
+            database.rollback()
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _given_up(self, error: Exception | str) -> SinkError:
         """Take the batch back, so that no record stays half-written, and say which. Behind a spool they come again."""
         cost, self._waiting = self._waiting, 0
         self._heads.clear()

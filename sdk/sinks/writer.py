@@ -20,14 +20,18 @@ FINISH_SECONDS = 60.0
 class SinkWriter:
     """Owns the sinks of a run: opens, fills and closes each in a thread of its own.
 
-    A sink with a spool never makes `put` wait. Others do while their queue is full, so that nothing is dropped, but for
-    a video of a camera, which skips frames. When a sink fails, `on_error` is told, the other sinks still get every
-    record that is put, and all are closed. `timing` counts the milliseconds that one record takes in one sink.
+    A sink of records that is held up makes `put` wait once BACKLOG of them wait in memory. Others do while their queue
+    is full, so that nothing is dropped, but for a video of a camera, which skips frames. When a sink fails, `on_error`
+    is told, the other sinks still get every record that is put, and all are closed. `timing` counts the milliseconds
+    that one record takes in one sink. Raises SinkError for two sinks with one spool: they would send everything twice.
     """
 
     def __init__(self, sinks: Sequence[Sink], timing: Histogram, on_error: Callable[[BaseException], None]) -> None:
         self._timing, self._lock = timing, threading.Lock()
         self._spooled = [sink for sink in sinks if isinstance(sink, SpooledSink)]
+        places = [sink.path.resolve() for sink in self._spooled]
+        if twice := [sink.where for sink, place in zip(self._spooled, places, strict=True) if places.count(place) > 1]:
+            raise SinkError("two sinks are for the same place", twice[0], "give it once")
         run = secrets.token_hex(8)
         for sink in sinks:
             sink.run = run
@@ -40,8 +44,14 @@ class SinkWriter:
 
     @property
     def spooled(self) -> int:
-        """Records that wait in spools for sinks that do not have them yet."""
-        return sum(sink.waiting for sink in self._spooled)
+        """Records that wait, in spools or on their way there, for sinks that do not have them yet."""
+        lanes = [lane for lane in self._lanes if isinstance(lane.sink, SpooledSink) and lane.thread.is_alive()]
+        return sum(lane.waiting for lane in lanes) + sum(sink.waiting for sink in self._spooled)
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """What keeps which sink from its work; no secrets."""
+        return {lane.sink.where: trouble for lane in self._lanes if (trouble := lane.trouble)}
 
     def start(self) -> None:
         """Open the sinks; one that cannot be opened has been told to `on_error` when this returns."""
@@ -63,9 +73,11 @@ class SinkWriter:
         for lane in self._lanes:
             if lane.thread.is_alive():
                 lane.thread.join(max(0.0, until - time.monotonic()))
-        stuck = ", ".join(lane.sink.where for lane in self._lanes if lane.thread.is_alive())
+        stuck = [lane for lane in self._lanes if lane.thread.is_alive()]
         if stuck:
-            raise SinkError(f"writing did not end within {FINISH_SECONDS:.0f} s", stuck, "check that disk")
+            missing = max(lane.waiting for lane in stuck)
+            what = f"writing did not end within {FINISH_SECONDS:.0f} s, {missing} records are not written"
+            raise SinkError(what, ", ".join(lane.sink.where for lane in stuck), "check that disk")
 
     def _took(self, milliseconds: float) -> None:
         with self._lock:

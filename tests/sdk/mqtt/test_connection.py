@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,32 @@ def test_what_is_no_mqtt_is_a_lost_connection(packet, monkeypatch):
             one.subscribe("t", 1)
         one.drop()
         server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_broker_that_acknowledges_slowly_is_waited_for_only_so_long(monkeypatch):
+    """One message after the other, each in time: all of them in no more than was promised."""
+    monkeypatch.setattr(connection, "TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(connection, "WHOLE", 2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def acknowledge():
+            with contextlib.suppress(OSError):
+                one, _ = server.accept()
+                with one:
+                    one.recv(1000)
+                    one.sendall(bytes.fromhex("2003000000"))
+                    for number in range(1, 40):
+                        time.sleep(0.1)
+                        one.sendall(bytes((0x40, 2, 0, number)))
+
+        threading.Thread(target=acknowledge, daemon=True).start()
+        one = to(f"mqtt://127.0.0.1:{server.getsockname()[1]}/t")
+        one.open()
+        for _ in range(40):
+            one.publish("t", b"x", 1)
+        for limits in ((0.3,), ()):
+            begin = time.monotonic()
+            with pytest.raises(TimeoutError, match="does not acknowledge"):
+                one.settle(*limits)
+            assert time.monotonic() - begin < (limits[0] if limits else 0.8) + 0.3
+        one.drop()

@@ -22,6 +22,7 @@ from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.sinks.audit import audit
+from edgead.sinks.images import Pictures, image_folder
 from edgead.sinks.sqlite import SqliteSink
 from edgead.sinks.table import csv_table
 
@@ -297,3 +298,51 @@ def test_the_table_is_whole_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(SinkError, match=r"cannot write the table: .*folder\.csv"), csv_table(tmp_path / "folder.csv"):
         pass
+
+
+def test_a_picture_that_retention_removes_during_an_audit_is_not_missing(tmp_path: Path, make_result: Make) -> None:
+    path = tmp_path / "results.sqlite"
+    with SqliteSink(path, pictures=Pictures()) as sink:
+        for number in range(5):
+            sink.write(*make_result(number))
+    retired = []
+
+    def found(place: int, record: dict[str, object], digest: bytes) -> None:
+        if place == 2:  # of the records that this audit reads, none says so
+            with SqliteSink(path, pictures=Pictures(max_bytes=1)):
+                retired.append(place)
+
+    during = audit(path, found=found)
+    assert retired and during.broken is None
+    assert (during.images, during.retired) == (1, 4)
+    image_folder(path).joinpath("x").touch()
+    change(path, "DELETE FROM records WHERE record LIKE '%removed%'")
+    assert "is missing, and no record says that retention removed it" in str(audit(path).broken)
+
+
+def test_a_record_that_nobody_can_read_is_a_break(written: Path) -> None:
+    text = "[" * 100_000
+    before = rows(written)
+    digest = hashlib.sha256(before[-1][2] + text.encode()).hexdigest()
+    change(
+        written,
+        "DROP INDEX records_by_kind",
+        f"INSERT INTO records VALUES ({RECORDS + 1}, '{text}', x'{digest}')",
+    )
+    broken = audit(written).broken
+    assert broken is not None and (broken.record, broken.where) == (RECORDS + 1, "unreadable")
+
+
+def test_what_a_chain_that_was_computed_anew_proves(written: Path) -> None:
+    """Nothing, as the documentation says; a head that was written down finds it, from wherever it was begun."""
+    head, stored = audit(written).head, rows(written)
+    previous = stored[5][2]
+    with closing(sqlite3.connect(written, isolation_level=None)) as database:
+        for place, text, _ in stored[6:]:
+            forged = text.replace("reject", "accept")
+            previous = hashlib.sha256(previous + forged.encode()).digest()
+            database.execute("UPDATE records SET record = ?, hash = ? WHERE id = ?", (forged, previous, place))
+        database.execute("UPDATE heads SET hash = ?", (previous,))
+    assert audit(written).broken is None
+    assert "has the expected hash" in str(audit(written, expect=[head]).broken)
+    assert audit(written, expect=[stored[5][2].hex()]).broken is None  # what came before is what it was

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -151,3 +151,22 @@ def test_options_that_make_no_sense() -> None:
     for options in ({"format": "bmp"}, {"accepts": 1.5}, {"quality": 0}):
         with pytest.raises(ValueError, match="pictures are jpg or png"):
             Pictures(**options)
+
+
+def test_another_run_removes_pictures_while_this_one_begins(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.sqlite"
+    with SqliteSink(path, pictures=Pictures()) as sink:
+        sink.write(*make_result(0))
+    real = Path.iterdir
+
+    def stale(folder: Path) -> Iterator[Path]:
+        yield from real(folder)
+        yield folder / "20231114T221320.000000Z-0123456789abcdef-5-reject.jpg"
+        yield folder / ".gone.jpg.partial"
+
+    monkeypatch.setattr(Path, "iterdir", stale)
+    with SqliteSink(path, pictures=Pictures(max_bytes=1)):
+        pass
+    assert len(records(path, "removed")) == 1

@@ -126,3 +126,16 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, make_result: Make
         with pytest.raises(SinkError, match=r"cannot be written: .*check the detector"):
             sink.write(replace(result, pred_score=float("nan")), frame)
     assert len(records(tmp_path / "results.jsonl")) == 1
+
+
+def test_a_file_that_is_removed_is_begun_anew(
+    tmp_path: Path, make_result: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.jsonl"
+    with open_sink(path) as sink:
+        for number in range(9):
+            if number == 5:
+                path.unlink()
+            sink.write(*make_result(number))
+    assert [json.loads(line)["frame_id"] for line in path.read_bytes().splitlines()] == [5, 6, 7, 8]
+    assert "was removed: a new one is begun" in caplog.text

@@ -60,3 +60,33 @@ def test_lost_frames_do_not_wait_for_a_picture_either(tmp_path: Path, make_resul
     lane.end()
     lane.thread.join(10)
     assert sink.seen == [*range(QUEUE), 101]  # once the line pauses, the newest fault is seen
+
+
+class Paper(Picture):
+    """Keeps what a record says."""
+
+    may_skip, lean = False, True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.sizes = list[tuple[int, int]]()
+
+    def write(self, result: Result, frame: Frame) -> None:
+        super().write(result, frame)
+        self.sizes.append((frame.image.size, result.anomaly_map.size + result.pred_mask.size))
+        assert result.record()["regions"]
+
+
+def test_many_records_wait_without_their_frames(tmp_path: Path, make_result: Make) -> None:
+    sink = Paper(tmp_path / "paper")
+    lane = Lane(sink, pause=0.05, told=lambda _: None, on_error=lambda _: None)
+    for number in range(60):
+        lane.put(make_result(number))
+    assert sink.behind and lane.waiting == 60
+    lane.thread.start()
+    sink.go.set()
+    lane.end()
+    lane.thread.join(10)
+    assert sink.seen == list(range(60)) and not sink.behind
+    assert [image > 0 for image, _ in sink.sizes] == [maps > 0 for _, maps in sink.sizes]
+    assert [image > 0 for image, _ in sink.sizes] == [True] * QUEUE + [False] * (60 - QUEUE)

@@ -174,3 +174,44 @@ def test_memory_does_not_grow_with_what_waits(tmp_path: Path) -> None:
     assert spool.waiting == 20_000 and tracemalloc.get_traced_memory()[1] < 200_000
     tracemalloc.stop()
     spool.close()
+
+
+def test_a_spool_cut_at_any_byte_gives_what_is_whole_before(tmp_path: Path) -> None:
+    sent = [b'{"id":"a-%d"}' % number for number in range(4)]
+    content = b"\n".join(sent) + b"\n"
+    for end in range(len(content) + 1):
+        folder = tmp_path / f"{end}"
+        folder.mkdir()
+        (folder / "1.jsonl").write_bytes(content[:end])
+        spool = Spool(folder)
+        whole = sent[: content[:end].count(b"\n")]
+        assert spool.adopt() and spool.waiting == len(whole)
+        assert drained(spool) == whole
+        spool.acknowledge()
+        spool.close()
+        assert not folder.exists()
+
+
+def test_a_note_cut_at_any_byte_costs_no_record(tmp_path: Path) -> None:
+    sent = [b"%05d" % number for number in range(4)]
+    noted = b"%012d %012d" % (2, 6)  # the first one of the second file has arrived
+    for end in range(len(noted) + 1):
+        folder = tmp_path / f"{end}"
+        folder.mkdir()
+        (folder / "2.jsonl").write_bytes(b"\n".join(sent) + b"\n")
+        (folder / "sent").write_bytes(noted[:end])
+        spool = Spool(folder)
+        assert spool.adopt()
+        assert [record for record in drained(spool) if record in sent[1:]] == sent[1:]
+        spool.close()
+
+
+def test_a_folder_that_cannot_be_read_stays_and_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "run" / "1.jsonl").mkdir(parents=True)
+    spool = Spool(tmp_path / "run")
+    with pytest.raises(OSError, match="Is a directory"):
+        spool.adopt()
+    spool.close()
+    assert (tmp_path / "run" / "1.jsonl").is_dir()
+    (tmp_path / "run" / "1.jsonl").rmdir()
+    assert Spool(tmp_path / "run").adopt()

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -399,3 +400,62 @@ def test_a_spool_that_cannot_be_taken_over_ends_the_run(
     monkeypatch.setattr(SpooledSink, "_abandoned", refuse)
     with pytest.raises(SinkError, match="Permission denied"):
         sink.close()
+
+
+POISON = [
+    b'["id"]', b'"the id"', b'{"id":"x"}', b'{"id":"a-99999999999999999999999"}', b'{"id":"\\ud800-1"}', b"[" * 100_000,
+    b'{"id":5}', '{"id":"a-²"}'.encode(), b'{"id":"a-1","x":"\xff"}', b'{"id":null}', b"",
+]  # fmt: skip
+
+
+def test_nothing_in_a_spool_keeps_a_line_from_running(
+    tmp_path: Path, make_result: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.sqlite"
+    folder = tmp_path / "results.sqlite.spool" / "0-run"
+    folder.mkdir(parents=True)
+    (folder / "1.jsonl").write_bytes(b"\n".join(POISON) + b'\n{"id":"a-1","kind":"fault"}\n')
+    (folder.with_name("1-run") / "1.jsonl").mkdir(parents=True)
+    with open_sink(path) as sink:
+        sink.write(*make_result(0))
+        wait_for(lambda: sink.waiting == 0)
+    assert audit(path).kinds == {"begin": 1, "fault": 1, "verdict": 1, "end": 1}
+    assert caplog.text.count("is damaged and passed over") == len(POISON)
+    assert "1-run cannot be read, it stays as it is: Is a directory" in caplog.text
+
+
+def test_one_that_hangs_is_said_and_said_again_when_it_goes_on(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spooled, "LATE_SECONDS", 0.1)
+    go = threading.Event()
+
+    class Hanging(Memory):
+        def keep(self, record: bytes) -> bool:
+            go.wait(10)
+            return super().keep(record)
+
+    with SpooledSink(Hanging(tmp_path / "memory")) as sink:
+        assert sink.trouble == ""
+        for number in range(10):
+            sink.write(*make_result(number))
+            time.sleep(0.02)
+        assert f"10 records wait in {tmp_path / 'memory.spool'}" in sink.trouble
+        assert caplog.text.count("has taken nothing for") == 1
+        go.set()
+        wait_for(lambda: sink.waiting == 0)
+        assert sink.trouble == "" and "takes records again" in caplog.text
+
+
+def test_two_sinks_for_one_place_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEAD_SPOOL", str(tmp_path))
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "results.sqlite")
+    for one, other in (
+        ("mqtt://host/line?qos=0", "mqtt://anna:1@host:1883/line?qos=1&client=x"),
+        ("https://anna:1@host/x", "https://anna:2@host/x"),
+        (str(tmp_path / "results.sqlite"), str(tmp_path / "link.sqlite")),
+    ):
+        with pytest.raises(SinkError, match="two sinks are for the same place"):
+            SinkWriter([open_sink(one), open_sink(other)], Histogram(), lambda error: None)
+    for one, other in (("mqtt://host/line", "mqtt://host/line2"), ("https://anna:1@host/x", "https://otto:1@host/x")):
+        SinkWriter([open_sink(one), open_sink(other)], Histogram(), lambda error: None)

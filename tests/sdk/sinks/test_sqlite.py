@@ -17,7 +17,7 @@ import pytest
 from edgead.errors import SinkError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
-from edgead.sinks import open_sink
+from edgead.sinks import open_sink, spooled
 from edgead.sinks.audit import audit
 from edgead.sinks.records import canonical
 from edgead.sinks.sqlite import SqliteSink
@@ -245,3 +245,52 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, make_result: Make
     ):
         sink.write(replace(result, pred_score=float("nan")), frame)
     assert audit(tmp_path / "results.sqlite").broken is None
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved", "replaced", "with its log"])
+def test_a_file_that_goes_under_us_costs_no_record(
+    tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fate: str
+) -> None:
+    monkeypatch.setattr(spooled, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(spooled, "PAUSE_SECONDS", 0.02)
+    path, old = tmp_path / "results.sqlite", tmp_path / "old.sqlite"
+    with SqliteSink(old) as sink:
+        sink.write(*make_result(99))
+    with open_sink(path) as sink:
+        for number in range(10):
+            sink.write(*make_result(number))
+        while sink.waiting:
+            time.sleep(0.005)
+        if fate == "removed":
+            path.unlink()
+        elif fate == "replaced":
+            old.rename(path)
+        else:
+            path.rename(old)
+            if fate == "with its log":
+                for log in ("-wal", "-shm"):
+                    path.with_name(path.name + log).rename(old.with_name(old.name + log))
+        for number in range(10, 20):
+            sink.write(*make_result(number))
+        while sink.waiting:
+            time.sleep(0.005)
+    before = [(99,)] if fate == "replaced" else []
+    assert query(path, "SELECT frame_id FROM verdicts ORDER BY id") == [*before, *((n,) for n in range(10, 20))]
+    assert audit(path).broken is None and "was removed, moved or replaced" in caplog.text
+    if fate in ("moved", "with its log"):
+        assert query(old, "SELECT frame_id FROM verdicts ORDER BY id") == [(number,) for number in range(10)]
+        assert audit(old, images=False).broken is None  # they are in the folder of the other name
+
+
+def test_a_name_that_is_no_unicode_shows_and_hides_no_other(tmp_path: Path, make_result: Make) -> None:
+    path = tmp_path / "results.sqlite"
+    result, frame = make_result(0)
+    names = ["caf\udce9.png", "\U0001f600 ü", "plain"]
+    with SqliteSink(path) as sink:
+        for name in names:
+            sink.write(replace(result, source=name), frame)
+        sink.lost(LostFrame(1, "\udcff", 0.0, "\udcff cannot be read"))
+    shown = ["caf\\udce9.png", *names[1:]]
+    assert query(path, "SELECT source FROM verdicts ORDER BY id") == [(name,) for name in shown]
+    assert query(path, "SELECT source, reason FROM faults") == [("\\udcff", "\\udcff cannot be read")]
+    assert audit(path).broken is None

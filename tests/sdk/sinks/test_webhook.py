@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import json
 import logging
@@ -13,6 +14,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -26,7 +28,7 @@ from edgead.sinks.webhook import WebhookSink
 from tests.sdk.mqtt.broker import closed_port
 
 Make = Callable[..., tuple[Result, Frame]]
-Answer = Callable[[http.server.BaseHTTPRequestHandler, int], None]
+Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 class Server:
@@ -170,11 +172,33 @@ def test_trouble_delays_and_loses_nothing(
     assert len(told) == 2 and "what it did not take waits in" in told[0] and "takes records again" in told[1]
 
 
-def test_an_answer_that_breaks_off_after_its_status_counts(serve, make_result: Make) -> None:
-    server = serve(half)
-    with open_sink(server.url) as sink:
+def broken_chunk(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+    drop(handler)
+
+
+def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nab")
+    time.sleep(0.5)
+
+
+def slow_chunks(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            handler.wfile.write(b"1\r\na\r\n")
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("answer", [half, broken_chunk, silent, slow_chunks])
+def test_an_answer_that_breaks_off_or_goes_on_for_ever_after_its_status_counts(
+    serve, make_result: Make, answer: Answer
+) -> None:
+    server = serve(answer)
+    with SpooledSink(WebhookSink(server.url, timeout=0.2)) as sink:
         for number in range(4):
             sink.write(*make_result(number))
+        wait_for(lambda: sink.waiting == 0)
     assert [body["frame_id"] for body in server.bodies] == [0, 1, 2, 3]
 
 
@@ -300,7 +324,7 @@ def test_addresses(tmp_path: Path) -> None:
     for address in ("http://host:port/", "https:///path", "https://[::1/x"):
         with pytest.raises(SinkError):
             open_sink(address)
-    with pytest.raises(SinkError, match="the port is no number"):
+    with pytest.raises(SinkError, match="the host or the port is none"):
         WebhookSink("http://host:port/")
     with pytest.raises(SinkError, match="no address of a server"):
         WebhookSink("ftp://host/")
@@ -320,3 +344,29 @@ def test_an_answer_of_another_host_is_not_followed(serve) -> None:
         sink.keep(canonical({"id": "a-1"}))
     sink.close()
     assert other.bodies == []
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#", "@"])
+@pytest.mark.parametrize("begin", ["geheim", "", "12", "1[", "a b"])
+def test_a_password_that_is_not_encoded_is_refused_and_not_told(begin: str, mark: str) -> None:
+    for make in (open_sink, WebhookSink):
+        with pytest.raises(SinkError) as raised:
+            make(f"https://anna:{begin}{mark}secret@mes.local/line?token=tok8")
+        for secret in ("anna", "geheim", "secret", "tok8", "mes"):
+            assert secret not in str(raised.value)
+        assert quote(mark, safe="") in raised.value.todo
+
+
+@pytest.mark.parametrize("host", ["..x", "a" * 70, "ho st", "h:0", "h:x", "h:99999", "", "h\x7f", "[::1"])
+def test_what_is_no_host_shows_when_it_is_given(host: str) -> None:
+    with pytest.raises(SinkError, match=r"give it like https://"):
+        WebhookSink(f"http://{host}/x")
+
+
+def test_another_password_sends_what_waits(tmp_path: Path) -> None:
+    path = WebhookSink("https://anna:old@mes.local/line").path
+    assert WebhookSink("https://anna:new%2F@mes.local/line").path == path
+    others = ["https://otto:old@mes.local/line", "https://mes.local/line", "https://anna:old@mes.local/line?x"]
+    assert path not in [WebhookSink(other).path for other in others]
+    old = WebhookSink("https://mes.local/line?token=a")  # as it always was: what waits is found
+    assert old.path.name.endswith(hashlib.sha256(b"https://mes.local/line?token=a").hexdigest()[:16])
