@@ -334,6 +334,49 @@ def barriers(chip: Chip, report: Report) -> None:
     trigger.close()
     report.say("three parts and 42 bounces, debounced", events == [Begin()] * 3, events=len(events))
 
+    for debounce in (0, 20, 100):
+        trigger = GpioTrigger.at(f"gpio://{chip.name}/16?edge=both&debounce={debounce}ms")
+        moved = []
+        for up in (True, False) * 3:
+            for bounce in (up, not up, up) if debounce else (up,):
+                moved_at = time.monotonic()
+                chip.pull(16, bounce)
+            moved.append(moved_at)
+            time.sleep(0.25)
+        events = trigger.observe(None)
+        trigger.close()
+        late = [(event.at - at) * 1e3 for event, at in zip(events, moved, strict=False)]
+        right = len(events) == 6 and all(-2 < each < 20 for each in late)
+        report.say(f"edges have their time, debounce {debounce} ms", right, late_ms=[round(each, 2) for each in late])
+
+    ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at(f"gpio://{chip.name}/15?edge=both"))
+    frames, outcomes = [], []
+    for score in (2.0, 0.0, 1.0):
+        for up in (True, False):
+            chip.pull(15, up)
+            time.sleep(0.02)
+            seen = SCORING.bands.verdict(score if up else 2.0)
+            captured = time.time()
+            nothing = np.zeros((0, 0), np.float32)
+            frames.append(
+                (
+                    Result(0.5, False, nothing, nothing > 0, score, seen, (), len(frames), "cam", captured),
+                    Frame(np.zeros((8, 8, 3), np.uint8), len(frames), "cam", captured),
+                )
+            )
+            time.sleep(0.02)
+    for frame in frames:
+        outcomes += ruling.apply(*frame)
+    outcomes += ruling.finish()
+    ruling.close()
+    parts = [
+        str(o) if isinstance(o, LostFrame) else (o[0].verdict.value, o[0].part.first_frame, o[0].part.frames)
+        for o in outcomes
+    ]
+    report.say(
+        "frames that are judged late", parts == [("reject", 0, 1), ("accept", 2, 1), ("warn", 4, 1)], parts=parts
+    )
+
     trigger = GpioTrigger.at(f"gpio://{chip.name}/20")
     for _ in range(BUFFER + 300):
         pulse(20)

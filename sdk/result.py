@@ -37,7 +37,8 @@ class Part:
     """The part that a verdict is of, where a trigger tells one from the next.
 
     name: as the trigger gave it, or its number. frames: that were judged, `rejected` and `warned` among them. lost:
-    that were not. first_frame, last_frame: the ids of the first and the last one that was judged.
+    that were not. first_frame, last_frame: the ids of the first and the last one that was judged. begun: when the part
+    began, in seconds of this process's time.monotonic, from which a gate counts its delay; no record has it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Part:
     lost: int
     first_frame: int
     last_frame: int
+    begun: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Result:
         ruled: dict[str, Any] = {}
         if self.raw_verdict is not None:
             part = None if self.part is None else asdict(self.part)
+            if part is not None:
+                del part["begun"]
             ruled = {"raw_verdict": self.raw_verdict.value, "ruled_score": self.ruled_score, "part": part}
         return {
             "frame_id": self.frame_id,

@@ -23,7 +23,7 @@ from edgead.verdicts import (
     TriggerAddress,
     parse_area,
 )
-from edgead.verdicts.areas import Area
+from edgead.verdicts.areas import Area, AreaKind
 
 _OPTIONS = (
     click.option(
@@ -90,23 +90,22 @@ Drawn = tuple[Polygon | None, Callable[[Polygon | None], None] | None]
 
 def drawn_area(ruling: Ruling | Rulings | None) -> Drawn:
     """Where to look. The dashboard draws one polygon: what it cannot show it does not change."""
-    if ruling is None:
-        return None, None
-    return _drawn(ruling, ruling.rules.roi, ruling.look_only_at)
+    return _drawn(ruling, "roi")
 
 
 def drawn_ignored(ruling: Ruling | Rulings | None) -> Drawn:
     """Likewise where not to look."""
+    return _drawn(ruling, "ignore")
+
+
+def _drawn(ruling: Ruling | Rulings | None, kind: AreaKind) -> Drawn:
     if ruling is None:
         return None, None
-    return _drawn(ruling, ruling.rules.ignore, ruling.look_past)
-
-
-def _drawn(ruling: Ruling | Rulings, areas: tuple[Area, ...], change: Callable[[tuple[Area, ...]], None]) -> Drawn:
+    areas: tuple[Area, ...] = getattr(ruling.rules, kind)
     area = areas[0] if len(areas) == 1 and isinstance(areas[0], Polygon) else None
     if not ruling.scoring.kind or (areas and area is None):
         return area, None
-    return area, lambda drawn: change(() if drawn is None else (drawn,))
+    return area, lambda drawn: ruling.redraw(kind, () if drawn is None else (drawn,))
 
 
 def _parts(trigger: str) -> PartRule:

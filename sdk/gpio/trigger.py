@@ -24,14 +24,15 @@ _NUMBERS = 1 << 32  # the kernel counts edges in 32 bits
 class GpioTrigger:
     """The edges of one line. Each begins a part; with edge=both the line's becoming inactive ends it.
 
-    The kernel keeps the edges, and counts them: it is asked what is there and never waits. A part begins with the first
-    frame that is judged after its edge. Where more edges came between two frames than the kernel keeps, the oldest are
-    gone, which is told as `Refused`. A line that fails is SourceError, as without it all parts would be one.
+    The kernel keeps the edges with their times, and counts them: it is asked what is there and never waits. A part has
+    the frames that were captured between its edge and the next one, however late they are judged. Where more edges came
+    between two frames than the kernel keeps, the oldest are gone, which is told as `Refused`. A line that fails is
+    SourceError, as without it all parts would be one.
     """
 
-    def __init__(self, request: gpiod.LineRequest, where: str, *, ends: bool = False) -> None:
+    def __init__(self, request: gpiod.LineRequest, where: str, *, ends: bool = False, debounce: float = 0.0) -> None:
         self._request: gpiod.LineRequest | None = request
-        self._where, self._ends = where, ends
+        self._where, self._ends, self._debounce = where, ends, debounce
         self._next = 1  # the number of the next edge
 
     @classmethod
@@ -61,7 +62,7 @@ class GpioTrigger:
             active_low=active_low,
             debounce_period=timedelta(seconds=debounce),
         )
-        return cls(claim(parsed, settings, buffer=BUFFER), parsed.where, ends=edge == "BOTH")
+        return cls(claim(parsed, settings, buffer=BUFFER), parsed.where, ends=edge == "BOTH", debounce=debounce)
 
     def observe(self, frame: Frame | None) -> Sequence[Event]:
         """The edges since the last call. Raises SourceError."""
@@ -84,7 +85,8 @@ class GpioTrigger:
         missed = (edge.line_seqno - self._next) % _NUMBERS
         self._next = edge.line_seqno + 1
         ended = self._ends and edge.event_type is edge.Type.FALLING_EDGE
-        event: Event = End() if ended else Begin()
+        at = edge.timestamp_ns / 1e9 - self._debounce  # of CLOCK_MONOTONIC, once the level has lasted so long
+        event: Event = End(at) if ended else Begin(at=at)
         if not missed:
             return [event]
         return [Refused(f"{missed} edges came too fast and were lost: parts may have been missed"), event]

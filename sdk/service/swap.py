@@ -70,8 +70,14 @@ class Renewal:
             if self._asked.take():
                 self._manager.reloading()
                 # A daemon: an engine that is being built does not hold up the end of the process
-                self._thread = threading.Thread(target=self._look, name="edgead-renewal", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._look, name="edgead-renewal", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the system may refuse a thread
+                    log.warning("not reloaded: %s", _reason(error))
+                    self._manager.ready()
+                else:
+                    self._thread = thread
             return
         with self._handing_over:
             found, self._found = self._found, None

@@ -15,6 +15,8 @@ from edgead.gpio.claim import claim, need_gpiod
 from edgead.gpio.pulses import Pulses
 from edgead.result import Result
 from edgead.sinks.base import Sink
+from edgead.verdicts.moment import monotonic
+from edgead.verdicts.parts import PartFault
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,10 @@ class GpioSink(Sink):
     on: for which verdicts it becomes active, of `accept`, `warn`, `reject` and `fault`, that is a lost frame or a part
     without a verdict: what was not judged is never an accept, so the gate moves for it as well. pulse: for how long.
     `hold`: until the next verdict or fault for which it does not. delay: the time from the frame's capture to the
-    pulse, in which the part comes to the gate; 0: at once. A verdict that comes later than that has its pulse at once,
-    and is counted in `late`. active: the voltage that is active.
+    pulse, in which the part comes to the gate; 0: at once. With parts it counts from where the part began (`Part`),
+    whichever of its frames is the worst; one of which a frame was lost is a `fault` there as well as what its verdict
+    is. A verdict that comes later than the delay has its pulse at once, and is counted in `late`. active: the voltage
+    that is active.
 
     Pulses are given by a thread of their own. One that begins during another makes that longer. The line is inactive
     from `open` on, and again after `close`, which waits for pulses that begin within FINISH_SECONDS; later ones are
@@ -80,11 +84,16 @@ class GpioSink(Sink):
 
     def write(self, result: Result, frame: Frame) -> None:
         """Give the verdict's pulse, if it has one."""
-        self._say(result.verdict.value, result.captured_at)
+        part = result.part
+        if part is None:
+            self._say({result.verdict.value}, monotonic(result.captured_at))
+        else:
+            self._say({result.verdict.value, *(("fault",) if part.lost else ())}, part.begun)
 
     def lost(self, lost: LostFrame) -> None:
         """Give the fault's pulse, if it has one."""
-        self._say("fault", lost.captured_at)
+        begun = lost.begun if isinstance(lost, PartFault) else None
+        self._say({"fault"}, monotonic(lost.captured_at) if begun is None else begun)
 
     def flush(self) -> None:
         """Nothing waits. Raises SinkError where the line has failed meanwhile."""
@@ -111,14 +120,14 @@ class GpioSink(Sink):
         if self.late:
             log.warning("%s: %d verdicts came too late for the delay", self.where, self.late)
 
-    def _say(self, word: str, captured_at: float) -> None:
+    def _say(self, words: set[str], moment: float) -> None:
+        """Give the pulse for a verdict, whose delay counts from a time.monotonic."""
         pulses = self._check()
-        length = self._length if word in self._on else 0.0
+        length = self._length if words & self._on else 0.0
         if not length and not math.isinf(self._length):
             return
-        age = max(0.0, time.time() - captured_at)  # of the wall's clock, which may be set while the pulse waits
         now = time.monotonic()
-        begin = now + self._delay - age if self._delay else now
+        begin = moment + self._delay if self._delay else now
         if begin < now:
             self.late += 1
             if self.late == 1:

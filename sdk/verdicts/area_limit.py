@@ -41,6 +41,16 @@ class AreaLimit:
         return self.share * cells if self.share is not None else (self.pixels or 0) * cells / (frame[0] * frame[1])
 
 
+def require_room(inside: NDArray[np.bool_], pixels: float) -> None:
+    """Raise DataError where no defect of so many pixels of the map fits into where one looks, bool [H, W]: every one
+    would be too small, and every part good."""
+    stats = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)[2]
+    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    if pixels > largest:
+        what = f"a defect would need {pixels:g} pixels of the map, and the largest area to look at has {largest}"
+        raise DataError(what, "minimum area", "give a smaller one, or look at more")
+
+
 def cut_small(values: NDArray[np.float32], levels: Iterable[float], pixels: float) -> NDArray[np.float32]:
     """The map [H, W] without what is smaller than `pixels`: its area opening (Vincent 1993), at `levels` alone.
 

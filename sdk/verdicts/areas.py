@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,8 @@ class MaskFile:
 
 
 Area: TypeAlias = Polygon | MaskFile
+AreaKind: TypeAlias = Literal["roi", "ignore"]
+"""Where alone to look, and where not to: the fields of `Rules` that hold areas."""
 
 
 def parse_area(text: str) -> Area:

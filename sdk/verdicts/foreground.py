@@ -87,8 +87,8 @@ class ForegroundTrigger:
     A blob is where the frame, reduced and gray, differs from the background: connected pixels that possibly do, with
     one among them that surely does. The background is the median of the first 25 frames, in which no part may rest, or
     a picture of the empty line; it follows slow changes of light where nothing is. Where nearly everything differs for
-    25 frames, as after a lamp failed, it is learned again, and a fault says so. Blobs of two frames belong together
-    where they are nearest; each crosses once, so one that trembles on the line is one part.
+    25 frames, as after a lamp failed, or frames have another size, it is learned again, and a fault says so. Blobs of
+    two frames belong together where they are nearest; each crosses once, so one that trembles on the line is one part.
 
     Only frames that are judged are seen: a part has to be on both sides of the line in frames that were, and none is
     seen while the background is learned. Parts that touch are one blob.
@@ -108,12 +108,17 @@ class ForegroundTrigger:
         if frame is None:
             return []
         gray = reduced(frame.image)
-        if self._model is None or self._model.shape != gray.shape:
+        if self._model is None:
             self._learn(gray)
             return []
+        if self._model.shape != gray.shape:
+            events = self._forget()
+            self._learn(gray)
+            return events
         found = foreground(gray, self._model)
         self._covered = self._covered + 1 if found.mean() > MOST_COVERED else 0
         if self._covered == LEARN:
+            self.background = None
             return self._forget()
         self._model[~found] += ADAPT * (gray - self._model)[~found]
         return self._follow(centroids(found))
@@ -122,7 +127,6 @@ class ForegroundTrigger:
         """Nothing is open."""
 
     def _learn(self, gray: Gray) -> None:
-        self._model = None
         if self.background is not None:
             empty = reduced(self.background)
             if empty.shape != gray.shape:
@@ -137,7 +141,7 @@ class ForegroundTrigger:
 
     def _forget(self) -> list[Event]:
         """Learn another background from here on."""
-        self.background, self._model, self._covered, self._tracks = None, None, 0, []
+        self._model, self._covered, self._tracks = None, 0, []
         events: list[Event] = [
             Refused(f"the line looks different: no part is seen while its next {LEARN} frames are learned")
         ]

@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Sequence
 
+from edgead.errors import SourceError
 from edgead.frame import Frame
 from edgead.verdicts.trigger import LONGEST_NAME, End, Event, Refused, named
 
@@ -46,12 +47,16 @@ def read_line(line: bytes) -> Event:
     return End() if text == "end" else Refused(f"the trigger said {text[:40]!r}, not `part`, `part NAME` or `end`")
 
 
+_ENDED = "the trigger's lines have ended: no part begins any more"
+
+
 class LineTrigger:
     """The lines of an open file descriptor: standard input, a pipe, a serial port.
 
     It is asked what is there and never waits. A part begins with the first frame that is judged after its line came,
-    so a line should be written before the part's first picture is taken. After the end of the stream there are no more
-    events; a part under way goes on to the end of the run.
+    so a line should be written before the part's first picture is taken. The end of the stream is a fault, as nobody
+    tells parts apart from there on; a part under way goes on to the end of the run. A stream that cannot be read is
+    SourceError.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -59,15 +64,28 @@ class LineTrigger:
         self._lines = Lines()
 
     def observe(self, frame: Frame | None) -> Sequence[Event]:
-        """The lines that came since the last call."""
-        if self._descriptor is None or not select.select([self._descriptor], [], [], 0)[0]:
+        """The lines that came since the last call. Raises SourceError."""
+        if self._descriptor is None:
             return []
-        content = os.read(self._descriptor, MOST_BYTES)
+        try:
+            content = os.read(self._descriptor, MOST_BYTES) if _readable(self._descriptor) else None
+        except OSError as error:
+            what = f"the trigger's lines cannot be read: {error.strerror}"
+            raise SourceError(what, "trigger", "check what writes them, then start again") from error
+        if content is None:
+            return []
         if content:
             return self._lines.feed(content)
         self._descriptor = None
-        return self._lines.feed(b"\n")  # a last line may come without its end
+        return [*self._lines.feed(b"\n"), Refused(_ENDED)]  # a last line may come without its end
 
     def close(self) -> None:
         """Read no more. The descriptor stays open: it belongs to whoever gave it."""
         self._descriptor = None
+
+
+def _readable(descriptor: int) -> bool:
+    """Whether reading gives something at once: bytes, or the end."""
+    ready = select.poll()  # select.select takes no descriptor from 1024 on
+    ready.register(descriptor, select.POLLIN)
+    return bool(ready.poll(0))

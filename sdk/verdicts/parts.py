@@ -48,18 +48,25 @@ class PartRule:
 @dataclass(frozen=True)
 class PartFault(LostFrame):
     """A part that has no verdict, or a trigger's signal that means nothing: recorded like a lost frame, at the last
-    frame that was seen. It is never an accept."""
+    frame that was seen. It is never an accept. begun: as in `Part`; None where it is no part's."""
+
+    begun: float | None = None
 
 
 class OpenPart:
-    """A part under way: what its frames said, and the one of the highest score, the first of equal ones."""
+    """A part under way: what its frames said, and the worst of them, the first of equal ones.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    The worst is the one of the worst verdict, and among those of the highest `pred_score`, where each detector's own
+    threshold is 0.5: another detector may have taken over within the part, and its raw scores are another scale. Where
+    that scale ends raw scores decide, of the same bundle alone.
+    """
+
+    def __init__(self, name: str, begun: float) -> None:
+        self.name, self.begun = name, begun
         self.lost = 0
         self._counts: Counter[Verdict] = Counter()
         self._ids: tuple[int, int] = (0, 0)
-        self._best: tuple[float, Result, Frame] | None = None
+        self._worst: tuple[float, Result, Frame] | None = None
 
     @property
     def judged(self) -> int:
@@ -67,20 +74,25 @@ class OpenPart:
         return self._counts.total()
 
     def add(self, result: Result, score: float, frame: Frame) -> None:
-        """One more frame. score: what ranks it among the part's frames."""
+        """One more frame. score: in raw units, of what the rules left of it."""
         self._ids = (self._ids[0] if self.judged else frame.frame_id, frame.frame_id)
         self._counts[result.verdict] += 1
-        if self._best is None or score > self._best[0]:
-            self._best = (score, result, frame)
+        if self._worst is None or _is_worse(result, score, self._worst[1], self._worst[0]):
+            self._worst = (score, result, frame)
 
     def close(self, rule: PartRule) -> tuple[Result, Frame] | str:
         """The part's one verdict, with the frame that speaks for it; or why it has none."""
-        if self._best is None:
+        if self._worst is None:
             seen = f"its {self.lost} frames were lost" if self.lost else "no frame of it was judged"
             return f"part {self.name} has no verdict: {seen}"
-        _, result, frame = self._best
-        part = Part(
-            self.name, self.judged, self._counts[Verdict.REJECT], self._counts[Verdict.WARN], self.lost, *self._ids
-        )
+        _, result, frame = self._worst
+        rejected, warned = self._counts[Verdict.REJECT], self._counts[Verdict.WARN]
+        part = Part(self.name, self.judged, rejected, warned, self.lost, *self._ids, self.begun)
         verdict = rule.verdict(self._counts)
         return replace(result, verdict=verdict, pred_label=verdict is Verdict.REJECT, part=part), frame
+
+
+def _is_worse(result: Result, score: float, than: Result, its_score: float) -> bool:
+    """Whether a frame speaks for a part rather than an earlier one does."""
+    rank, its_rank = ((-WORST_FIRST.index(of.verdict), of.pred_score) for of in (result, than))
+    return rank > its_rank or (rank == its_rank and result.bundle == than.bundle and score > its_score)

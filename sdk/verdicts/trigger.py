@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from edgead.frame import Frame
 
 LONGEST_NAME = 200
+MOST_EVENTS = 1000  # that wait for the next frame
 
 
 @dataclass(frozen=True)
 class Begin:
-    """A part begins with this frame; one that was under way ends before it. name: empty for the next number."""
+    """A part begins; one that was under way ends. name: empty for the next number. at: when, in seconds of
+    time.monotonic, where the trigger knows that: a frame that was captured before it belongs to what was before, also
+    where it is judged later. None: right before the frame that comes next."""
 
     name: str = ""
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class End:
-    """The part under way ended before this frame."""
+    """The part under way ended. at: as for `Begin`."""
+
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,14 @@ class CallTrigger:
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
 
-    def begin(self, name: str = "") -> None:
-        """A part has come. name: what it is recorded as, by default its number. Raises nothing: a name that cannot be
-        recorded is a fault."""
-        self._events.append(named(name))
+    def begin(self, name: str = "", at: float | None = None) -> None:
+        """A part has come. name: what it is recorded as, by default its number. at: when, see `Begin`. Raises nothing:
+        a name that cannot be recorded is a fault."""
+        self._put(named(name, at))
 
-    def end(self) -> None:
+    def end(self, at: float | None = None) -> None:
         """The part has gone."""
-        self._events.append(End())
+        self._put(End(at))
 
     def observe(self, frame: Frame | None) -> Sequence[Event]:
         """What was called since the last frame."""
@@ -68,9 +74,16 @@ class CallTrigger:
     def close(self) -> None:
         """Nothing: whoever calls stops on their own."""
 
+    def _put(self, event: Event) -> None:
+        """Have it wait; but where no frame comes for long, a fault stands for what is too much."""
+        if len(self._events) < MOST_EVENTS:
+            self._events.append(event)
+        elif len(self._events) == MOST_EVENTS:
+            self._events.append(Refused(f"more than {MOST_EVENTS} signals before one frame: the others are lost"))
 
-def named(name: str) -> Event:
+
+def named(name: str, at: float | None = None) -> Event:
     """The begin of a part of that name, or why there is none."""
     if len(name) > LONGEST_NAME or not name.isprintable():
         return Refused(f"the part's name is not {LONGEST_NAME} printable characters or less: {name[:40]!r}")
-    return Begin(name)
+    return Begin(name, at)

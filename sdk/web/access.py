@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 import threading
@@ -18,6 +19,7 @@ SHORTEST = 16  # characters of a token
 LOGIN_SECONDS = 12 * 3600  # a shift, and some
 WRONG_TOKENS = 5  # from one address within WRONG_SECONDS, before it has to wait
 WRONG_SECONDS = 60.0
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]/?#@]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 _ADDRESSES = 1024  # whose mistakes are remembered
 
 
@@ -105,10 +107,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header: without its port, and without brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().rstrip(".")
+    """The name in a Host header: without its port, and without brackets; empty where it is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower().rstrip(".") if found else ""
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Callable
+from functools import partial
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -17,13 +17,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from edgead.errors import EdgeadError
-from edgead.verdicts.areas import Polygon
+from edgead.verdicts.areas import AreaKind
 from edgead.web.access import LOGIN_SECONDS, Wait
+from edgead.web.board import score_of
 from edgead.web.bodies import read_body, read_json
 from edgead.web.darkroom import SIZES
 from edgead.web.guard import Guard, client_of, error, too_many
 from edgead.web.metrics import METRICS_TYPE, exposition
-from edgead.web.settings import Limits, polygon_from_json
+from edgead.web.settings import AREAS, Limits, polygon_from_json
 from edgead.web.site import TYPES, Site
 
 WAIT_SECONDS = 2.0  # how long a request for the next picture waits for it
@@ -35,6 +36,7 @@ def make_app(site: Site) -> ASGIApp:
     """The application, with its guard before it."""
     routes = _Routes(site)
     app = Starlette(routes=routes.all(), exception_handlers={HTTPException: _refused, EdgeadError: _failed})
+    app.router.redirect_slashes = False  # no page has two addresses
     return Guard(app, site.access)
 
 
@@ -54,8 +56,7 @@ class _Routes:
             Route("/logout", self._logout, methods=["POST"]),
             Route("/api/state", self._state),
             Route("/api/thresholds", self._thresholds, methods=["PUT"]),
-            Route("/api/roi", self._roi, methods=["PUT"]),
-            Route("/api/ignore", self._ignore, methods=["PUT"]),
+            *(Route(f"/api/{kind}", partial(self._area, kind), methods=["PUT"]) for kind in AREAS),
             Route("/live.jpg", self._live),
             Route("/rejects/{number:int}.jpg", self._reject),
             Route("/metrics", self._metrics),
@@ -66,7 +67,7 @@ class _Routes:
         return self._file("page.html")
 
     async def _page(self, request: Request) -> Response:
-        return self._file(request.url.path[1:])
+        return self._file(request.scope["path"][1:])
 
     async def _login_page(self, request: Request) -> Response:
         return self._file("login.html")
@@ -74,7 +75,10 @@ class _Routes:
     async def _login(self, request: Request) -> Response:
         """A form's token -> a cookie. The page's own script asks for JSON, and stays where it is."""
         access, wants_json = self._site.access, request.headers.get("accept") == "application/json"
-        fields = parse_qs((await read_body(request)).decode("utf-8", "replace"), max_num_fields=4)
+        try:
+            fields = parse_qs((await read_body(request)).decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:
+            raise HTTPException(400, "this is no form with a token") from None
         try:
             right = access.check(fields.get("token", [""])[0].strip(), client_of(request.scope))
         except Wait as wait:
@@ -105,16 +109,10 @@ class _Routes:
         await run_in_threadpool(self._site.settings.set_limits, limits, client_of(request.scope))
         return JSONResponse(self._site.settings.to_json())
 
-    async def _roi(self, request: Request) -> Response:
-        return await self._area(request, self._site.settings.set_roi)
-
-    async def _ignore(self, request: Request) -> Response:
-        return await self._area(request, self._site.settings.set_ignore)
-
-    async def _area(self, request: Request, change: Callable[[Polygon | None, str], None]) -> Response:
+    async def _area(self, kind: AreaKind, request: Request) -> Response:
         given = await read_json(request)
         polygon = await run_in_threadpool(polygon_from_json, given)
-        await run_in_threadpool(change, polygon, client_of(request.scope))
+        await run_in_threadpool(self._site.settings.set_area, kind, polygon, client_of(request.scope))
         return JSONResponse(self._site.settings.to_json())
 
     async def _live(self, request: Request) -> Response:
@@ -135,8 +133,7 @@ class _Routes:
             "source": latest.result.source,
             "captured_at": latest.result.captured_at,
             "verdict": latest.result.verdict.value,
-            "score": latest.result.pred_score,
-            "raw_score": latest.result.raw_score,
+            "score": score_of(latest.result),
             "regions": len(latest.result.regions),
         }
         return Response(picture, media_type="image/jpeg", headers={"x-result": json.dumps(told)})

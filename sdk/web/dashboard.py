@@ -74,7 +74,7 @@ class Dashboard(Sink):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.access.port}/"
 
     def watch(self, summary: Callable[[], Summary]) -> None:
-        """Show what only the stream knows: dropped frames, and how long its sinks take."""
+        """Show what only the stream knows: dropped frames, and how its sinks fare."""
         self._summary = summary
         if self._site is not None:
             self._site.summary = summary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -69,7 +68,7 @@ class Guard:
 
     def _foreign(self, headers: Headers, method: str, path: str) -> bool:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower():
+        if origin is not None and origin.partition("://")[2].lower() != headers["host"].lower():
             return True
         entering = method in SAFE and path in ENTRIES and headers.get("sec-fetch-mode") == "navigate"
         return site not in ("none", "same-origin") and not entering

@@ -59,6 +59,11 @@ class _Board(Collector):
             threshold.add_metric(["warn"], limits.warn)
             yield threshold
         if self._site.summary is not None:
+            summary = self._site.summary()
             dropped = CounterMetricFamily("edgead_dropped_frames", "Frames that gave way to newer ones.")
-            dropped.add_metric([], self._site.summary().dropped)
-            yield dropped
+            dropped.add_metric([], summary.dropped)
+            spooled = GaugeMetricFamily("edgead_spooled_records", "Records that wait for sinks.")
+            spooled.add_metric([], summary.spooled)
+            troubled = GaugeMetricFamily("edgead_troubled_sinks", "Sinks that something keeps from their work.")
+            troubled.add_metric([], len(summary.troubles))
+            yield from (dropped, spooled, troubled)

@@ -13,12 +13,11 @@ import uvicorn
 
 from edgead.errors import SinkError
 from edgead.web.app import make_app
-from edgead.web.protocol import ImpatientProtocol
+from edgead.web.protocol import CONNECTIONS, ImpatientProtocol
 from edgead.web.site import Site
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 128
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 

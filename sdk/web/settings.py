@@ -15,12 +15,17 @@ from typing import Any
 import numpy as np
 
 from edgead.errors import DataError
-from edgead.verdicts.areas import Polygon
+from edgead.verdicts.areas import AreaKind, Polygon
 
 log = logging.getLogger(__name__)
 
 MOST_CORNERS = 100  # each side is compared with each other one
 KEPT = 20  # changes that the page shows
+AREAS: tuple[AreaKind, ...] = ("roi", "ignore")
+_SAID: dict[AreaKind, tuple[str, str]] = {
+    "roi": ("Area", "Whole picture"),
+    "ignore": ("Ignored area", "Nothing ignored"),
+}
 _LARGEST = float(np.finfo(np.float32).max)  # thresholds are float32 where they are compared
 
 
@@ -98,8 +103,10 @@ class Settings:
         note: str = "",
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
-        self.limits, self.roi, self.ignore, self.note = limits, roi, ignore, note
-        self._on_limits, self._on_roi, self._on_ignore = on_limits, on_roi, on_ignore
+        self.limits, self.note = limits, note
+        self.areas: dict[AreaKind, Polygon | None] = {"roi": roi, "ignore": ignore}
+        self._on_limits = on_limits
+        self._on_area = {"roi": on_roi, "ignore": on_ignore}
         self._changes: deque[Change] = deque(maxlen=KEPT)
         self._lock = lock or threading.RLock()
 
@@ -108,20 +115,14 @@ class Settings:
         """Whether thresholds can be changed."""
         return self._on_limits is not None and self.limits is not None
 
-    @property
-    def roi_editable(self) -> bool:
-        """Whether the area can be changed."""
-        return self._on_roi is not None
-
-    @property
-    def ignore_editable(self) -> bool:
-        """Whether the area that is not looked at can be changed."""
-        return self._on_ignore is not None
+    def area_editable(self, kind: AreaKind) -> bool:
+        """Whether the area of that kind can be changed."""
+        return self._on_area[kind] is not None
 
     @property
     def editable(self) -> bool:
         """Whether anything can be changed."""
-        return self.limits_editable or self.roi_editable or self.ignore_editable
+        return self.limits_editable or any(map(self.area_editable, AREAS))
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -147,24 +148,16 @@ class Settings:
             self.limits = limits
             self._note(client, f"Reject from {limits.reject:.6g}, warn from {limits.warn:.6g}")
 
-    def set_roi(self, roi: Polygon | None, client: str) -> None:
-        """Change the area. Raises DataError where that is not allowed, and what `on_roi` raises."""
-        if self._on_roi is None:
+    def set_area(self, kind: AreaKind, area: Polygon | None, client: str) -> None:
+        """Change the area of a kind. Raises DataError where that is not allowed, and what its callback raises."""
+        change = self._on_area[kind]
+        if change is None:
             raise DataError("the area cannot be changed here", "area", "change it where the run is started")
         with self._lock:
-            self._on_roi(roi)
-            self.roi = roi
-            self._note(client, "Whole picture" if roi is None else f"Area with {len(roi.points)} corners")
-
-    def set_ignore(self, ignore: Polygon | None, client: str) -> None:
-        """Change the area that is not looked at. Raises DataError where that is not allowed, and what `on_ignore`
-        raises."""
-        if self._on_ignore is None:
-            raise DataError("the area cannot be changed here", "area", "change it where the run is started")
-        with self._lock:
-            self._on_ignore(ignore)
-            self.ignore = ignore
-            self._note(client, "Nothing ignored" if ignore is None else f"Ignored area, {len(ignore.points)} corners")
+            change(area)
+            self.areas[kind] = area
+            drawn, none = _SAID[kind]
+            self._note(client, none if area is None else f"{drawn} with {len(area.points)} corners")
 
     def to_json(self) -> dict[str, Any]:
         """What the page shows."""
@@ -172,10 +165,8 @@ class Settings:
         return {
             "limits": None if limits is None else {"reject": limits.reject, "warn": limits.warn},
             "limits_editable": self.limits_editable,
-            "roi": _corners(self.roi),
-            "roi_editable": self.roi_editable,
-            "ignore": _corners(self.ignore),
-            "ignore_editable": self.ignore_editable,
+            **{kind: _corners(self.areas[kind]) for kind in AREAS},
+            **{f"{kind}_editable": self.area_editable(kind) for kind in AREAS},
             "most_corners": MOST_CORNERS,
             "note": self.note,
             "changes": [{"at": one.at, "client": one.client, "what": one.what} for one in self.changes],

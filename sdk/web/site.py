@@ -55,5 +55,7 @@ class Site:
             "rejects": self.darkroom.rejects(),
             "files": health(self.files),
             "dropped": None if summary is None else summary.dropped,
+            "spooled": 0 if summary is None else summary.spooled,
+            "troubles": {} if summary is None else summary.troubles,
             "writing": written.percentile(95) if written is not None and written.count else None,
         }

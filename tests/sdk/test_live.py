@@ -16,7 +16,7 @@ from edgead.frame import Frame, Signal
 from edgead.live import LiveDetector
 from edgead.sources import Source
 from edgead.streaming import Stream
-from edgead.verdicts import AreaLimit, Rules, Ruling, Scoring
+from edgead.verdicts import AreaLimit, CallTrigger, PartRule, Rules, Ruling, Scoring
 from tests.conftest import part_photo
 from tests.other_detector import other_detector
 
@@ -200,6 +200,29 @@ def test_rules_change_exactly_with_the_detector(opened, bundles):
     for result in results:
         score, verdict = expected[result.bundle][(95 - result.frame_id) % len(PHOTOS)]
         assert (result.pred_score, result.verdict) == (pytest.approx(score, abs=1e-5), verdict)
+
+
+@pytest.mark.parametrize("swap_at", [5, 12, 19])
+def test_a_part_under_way_at_a_swap_is_judged_by_all_of_its_frames(opened, swap_at):
+    """Its verdict is the worst one that either detector gave, and the frame that speaks for it is one of those."""
+    trigger, seen = CallTrigger(), []
+
+    class Seeing:
+        def observe(self, frame, result):
+            seen.append(result)
+            if len(seen) == swap_at:
+                live.swap(opened.next())
+            return []
+
+    trigger.begin("4711")
+    with LiveDetector(opened.next()) as live:
+        ruling = Ruling(Rules(parts=PartRule("own")), Scoring.of(live.current), trigger)
+        with Stream(live, Photos(36), policy="every", rules=ruling, observers=[Seeing()]) as run:
+            (said,) = run
+    assert len(changes(seen)) == 2 and said.part.frames == 36
+    worst = max(seen, key=lambda result: (["accept", "warn", "reject"].index(result.verdict.value), result.pred_score))
+    assert said.verdict is worst.verdict is said.raw_verdict
+    assert said.pred_score == worst.pred_score
 
 
 def test_what_cannot_be_swapped_is_left_to_the_caller(opened):

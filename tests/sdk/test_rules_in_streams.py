@@ -20,7 +20,7 @@ import edgead
 from edgead.bands import Bands
 from edgead.cli.main import main
 from edgead.drift import Change, Scene
-from edgead.errors import EngineError, FrameError, SourceError
+from edgead.errors import DataError, EngineError, FrameError, SourceError
 from edgead.evaluation.thresholds import Threshold, Thresholds
 from edgead.frame import Frame, Image, LostFrame, Reading, Signal
 from edgead.regions import find_spots, in_frame
@@ -29,7 +29,19 @@ from edgead.selftest import SelfTest
 from edgead.sinks import Sink
 from edgead.sources import Source
 from edgead.streaming import Stream, stream
-from edgead.verdicts import AreaLimit, Begin, CallTrigger, End, Hysteresis, PartRule, Polygon, Rules, Ruling, Scoring
+from edgead.verdicts import (
+    AreaLimit,
+    Begin,
+    CallTrigger,
+    End,
+    Hysteresis,
+    PartRule,
+    Polygon,
+    Rules,
+    Ruling,
+    Rulings,
+    Scoring,
+)
 from edgead.verdicts.parts import PartFault
 
 THRESHOLDS = Thresholds(*(Threshold(value, "quantile", {}) for value in (200.0, 100.0, 150.0)))
@@ -190,6 +202,21 @@ def test_a_run_that_is_left_or_fails_records_the_part_under_way_as_a_fault() -> 
     assert run.summary.part_faults == 1
 
 
+def test_a_trigger_that_fails_ends_the_run_with_everything_recorded() -> None:
+    class Failing(Told):
+        def observe(self, frame: Frame | None) -> list[Begin | End]:
+            said = super().observe(frame)
+            if not said:
+                raise RuntimeError("the fieldbus is gone")
+            return said
+
+    sink = Memory()
+    rules = Ruling(Rules(parts=PartRule("own")), SCORING, Failing([Begin("a")], [Begin("b")]))
+    with pytest.raises(RuntimeError, match="the fieldbus is gone"):
+        list(stream(Brightest(), Script([250, 0, 0, 0]), sinks=[sink], rules=rules))
+    assert [type(record) for record in sink.records] == [Result, PartFault]
+
+
 def test_a_run_that_is_stopped_says_nothing_of_the_part_under_way() -> None:
     sink, stop, released = Memory(), threading.Event(), threading.Event()
 
@@ -211,6 +238,15 @@ def test_the_end_of_the_frames_ends_the_part() -> None:
         results = list(stream(Brightest(), Script([0, 250, 0, 250, 0]), rules=by_part(2, [Begin("a")]), **limits))
         assert [r.part.frames for r in results if r.part] == [limits.get("max_frames", 5)]
         assert results[0].verdict is (Verdict.ACCEPT if limits else Verdict.REJECT)
+
+
+def test_images_of_folders_are_refused_where_frames_have_to_follow_one_another(folder: Path) -> None:
+    rules = Rulings(Rules(hysteresis=Hysteresis(2, 3)), SCORING)
+    with pytest.raises(DataError, match="several folders or videos have no such order"):
+        list(stream(Brightest(), folder, rules=rules))
+    one = Ruling(Rules(hysteresis=Hysteresis(2, 3)), SCORING)
+    said = [result.verdict.value for result in stream(Brightest(), folder, rules=one)]
+    assert said == ["accept", "warn", "accept", "reject", "reject", "reject"]
 
 
 def test_a_call_from_another_place_is_a_trigger() -> None:
@@ -359,14 +395,16 @@ def test_the_command_takes_parts_from_standard_input(
     with (tmp_path / "lines").open() as lines_in:
         monkeypatch.setattr(sys, "stdin", lines_in)
         summary, errors = command("--camera", folder, "--trigger", "stdin", "--save", saved)
-    assert summary["parts"] == {"judged": 1, "faults": 2}
+    assert summary["parts"] == {"judged": 1, "faults": 3}
     lines = [json.loads(line) for line in saved.read_text().splitlines()]
     assert [line.get("fault") for line in lines] == [
         "the trigger said 'noise', not `part`, `part NAME` or `end`",
         "part 1 has no verdict: no frame of it was judged",
+        "the trigger's lines have ended: no part begins any more",
         None,
     ]
-    assert lines[2]["part"]["name"] == "2" and lines[2]["part"]["frames"] == 6 and lines[2]["verdict"] == "reject"
+    assert lines[3]["part"]["name"] == "2" and lines[3]["part"]["frames"] == 6 and lines[3]["verdict"] == "reject"
+    assert "begun" not in lines[3]["part"]
     assert "part 1 has no verdict" in errors and "lost frame" not in errors
 
 

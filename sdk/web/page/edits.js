@@ -74,23 +74,22 @@ export class Unlock {
   show({ settings, editor }) { byId("unlock").hidden = editor || !(settings.limits_editable || settings.roi_editable || settings.ignore_editable); }
 }
 
-// A polygon on the picture: `roi`, what is looked at, or `ignore`, what is not. Only one of them is drawn at a time.
+// A polygon on the picture and its card: `roi`, what is looked at, or `ignore`, what is not. Only one is drawn at a time.
 export class Area {
   static drawing = null;
 
   constructor(live, refresh, kind, words) {
-    const corner = kind === "roi" ? "corner" : `${kind}-corner`;
-    this.kind = kind; this.words = words; this.part = (name) => byId(`${kind}-${name}`);
+    this.kind = kind; this.words = words; this.card = this.makeCard(); this.part = (name) => byId(`${kind}-${name}`);
     this.svg = byId("area"); this.group = this.svg.appendChild(make("g", { class: kind }));
-    this.frame = live.frame; this.list = byId(`${corner}s`); this.problem = this.part("problem");
+    this.frame = live.frame; this.list = this.part("corners"); this.problem = this.part("problem");
     this.saved = null; this.corners = null; this.held = -1; this.most = 100;
     this.part("edit").onclick = () => this.start();
     this.part("whole").onclick = async () => { this.problem.textContent = await put(`/api/${kind}`, { points: null }); refresh(); };
-    this.add = byId(`${corner}-add`);
+    this.add = this.part("add");
     this.add.onclick = () => { this.insert(); this.list.lastElementChild?.querySelector("input").focus(); };
-    byId(`${corner}-clear`).onclick = () => { this.corners = []; this.rows(); this.draw(); };
+    this.part("clear").onclick = () => { this.corners = []; this.rows(); this.draw(); };
     this.part("cancel").onclick = () => this.stop();
-    byId(kind).onsubmit = async (event) => {
+    this.card.onsubmit = async (event) => {
       event.preventDefault();
       if (!this.corners) return;
       this.problem.textContent = this.corners.length < 3 ? "Give at least 3 corners." : await put(`/api/${kind}`, { points: this.corners });
@@ -103,14 +102,24 @@ export class Area {
     new ResizeObserver(() => this.draw()).observe(this.frame);
   }
 
+  makeCard() {
+    const template = byId("area-card"), card = template.content.firstElementChild.cloneNode(true);
+    card.id = this.kind;
+    card.querySelector("h2").textContent = this.words.title;
+    card.querySelector("[data-part=whole]").textContent = this.words.whole;
+    for (const part of card.querySelectorAll("[data-part]")) part.id = `${this.kind}-${part.dataset.part}`;
+    template.before(card);
+    return card;
+  }
+
   show({ settings, editor }) {
     const editable = settings[`${this.kind}_editable`], open = editor && editable;
     this.saved = settings[this.kind]; this.most = settings.most_corners;
-    byId(this.kind).hidden = !editable && this.saved === null;
+    this.card.hidden = !editable && this.saved === null;
     if (!open && this.corners) this.stop();
     this.part("words").textContent = this.saved ? `A polygon with ${this.saved.length} corners.` : this.words.none;
     this.part("words").hidden = Boolean(this.corners);
-    this.part("start-row").hidden = !open || Boolean(this.corners);
+    this.part("start").hidden = !open || Boolean(this.corners);
     this.part("edit").textContent = this.saved ? this.words.change : this.words.draw;
     this.part("whole").hidden = !this.saved;
     if (!this.corners) this.draw();
@@ -122,6 +131,7 @@ export class Area {
     this.corners = (this.saved ?? []).map((corner) => [...corner]);
     this.editing(true);
     this.add.focus();
+    this.frame.closest("section").scrollIntoView();
   }
 
   get editor() { return this.part("editor"); }
@@ -134,7 +144,7 @@ export class Area {
   }
 
   editing(on) {
-    this.editor.hidden = !on; this.part("start-row").hidden = on; this.part("words").hidden = on;
+    this.editor.hidden = !on; this.part("start").hidden = on; this.part("words").hidden = on;
     this.svg.classList.toggle("editing", on);
     this.rows(); this.draw();
   }
@@ -187,7 +197,7 @@ export class Area {
       });
       away.type = "button"; away.textContent = "✕";
       away.setAttribute("aria-label", `Remove corner ${index + 1}`);
-      away.onclick = () => { this.corners.splice(index, 1); this.rows(); this.draw(); (this.list.children[index] ?? this.list.lastElementChild)?.querySelector("button").focus(); };
+      away.onclick = () => { this.corners.splice(index, 1); this.rows(); this.draw(); ((this.list.children[index] ?? this.list.lastElementChild)?.querySelector("button") ?? this.add).focus(); };
       item.append(away);
       return item;
     }));

@@ -15,8 +15,8 @@ export class Gallery {
 
   clear() { this.items.clear(); this.list.replaceChildren(); this.rejects = []; if (this.zoom.open) this.zoom.close(); }
 
-  show(rejects, cameras) {
-    this.rejects = rejects; this.cameras = cameras;
+  show(rejects) {
+    this.rejects = rejects;
     const wanted = new Set(rejects.map((one) => one.number));
     for (const [key, item] of this.items) if (!wanted.has(key)) { item.remove(); this.items.delete(key); }
     for (const one of [...rejects].reverse()) { // oldest first, each before those that are there: focus stays where it is
@@ -37,7 +37,7 @@ export class Gallery {
     item.dataset.picture = one.picture;
     if (one.picture === "made") button.append(Object.assign(document.createElement("img"), { className: "thumb", src: this.source(one), alt: "", loading: "lazy" }));
     else button.append(Object.assign(document.createElement("div"), { className: "thumb missing", textContent: one.picture === "waiting" ? "picture is being made" : "too many at once: no picture" }));
-    words.append(Object.assign(document.createElement("b"), { textContent: number(one.score) }), ` · ${clock(one.captured_at)}`, Object.assign(document.createElement("small"), { textContent: this.name(one) }));
+    words.append(Object.assign(document.createElement("b"), { textContent: number(one.score) }), ` · ${clock(one.captured_at)}`, ...[this.place(one), shortName(one.source)].map((textContent) => Object.assign(document.createElement("small"), { textContent })));
     button.append(words);
     button.setAttribute("aria-label", `Reject ${one.number}, score ${number(one.score)}, ${clock(one.captured_at)}`);
     button.onclick = () => { this.open = one.number; this.fill(); this.zoom.showModal(); };
@@ -57,12 +57,12 @@ export class Gallery {
     if (!picture.src.endsWith(source)) picture.src = source;
     picture.alt = one.picture === "made" ? `The rejected part, ${one.regions} places marked` : "There is no picture of this reject";
     byId("zoom-title").textContent = `Reject ${one.number}, score ${number(one.score)}`;
-    byId("zoom-words").textContent = `${this.name(one)}, ${one.regions === 1 ? "1 place" : `${one.regions} places`} marked, ${new Date(one.captured_at * 1000).toLocaleString("en-GB")}`;
+    byId("zoom-words").textContent = `${this.place(one)}, ${shortName(one.source)}, ${one.regions === 1 ? "1 place" : `${one.regions} places`} marked, ${new Date(one.captured_at * 1000).toLocaleString("en-GB")}`;
     byId("zoom-newer").disabled = place <= 0;
     byId("zoom-older").disabled = place >= this.rejects.length - 1;
   }
 
   source(one) { return `/rejects/${one.number}.jpg`; }
 
-  name(one) { return `${one.part === null ? "" : `part ${one.part}, `}frame ${one.frame_id}, ${shortName(one.source)}`; }
+  place(one) { return `${one.part === null ? "" : `part ${one.part}, `}frame ${one.frame_id}`; }
 }

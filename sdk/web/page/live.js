@@ -1,9 +1,9 @@
 // The live picture. Each request waits on the server for a picture that is newer than the last: a slow tablet gets
 // fewer, nothing piles up, and the verdict above the picture is always that picture's own.
-import { byId, clock, number, shortName } from "/words.js";
+import { byId, clock, number, say, shortName } from "/words.js";
 
 const PAUSE = 95; // ms at least from one picture to the next
-const LATE = 5000; // ms without the picture of a verdict that was made
+const LATE = 5000; // ms after which a picture is old, where verdicts were made since it was asked for
 const WORDS = { accept: "✓ Accept", warn: "! Warn", reject: "✕ Reject" };
 
 export class LiveView {
@@ -30,7 +30,7 @@ export class LiveView {
 
   show(camera) {
     this.camera = camera;
-    if (camera.judged === this.number || document.hidden) this.shown = performance.now();
+    if (camera.judged === this.number) this.shown = performance.now();
   }
 
   get late() { return this.camera?.state === "live" && performance.now() - this.shown > LATE; }
@@ -54,7 +54,7 @@ export class LiveView {
   }
 
   async next() {
-    const life = this.life, wide = this.frame.clientWidth * Math.min(devicePixelRatio, 2);
+    const life = this.life, asked = performance.now(), wide = this.frame.clientWidth * Math.min(devicePixelRatio, 2);
     const longest = Math.max(wide, this.frame.clientHeight * Math.min(devicePixelRatio, 2));
     const size = [480, 800, 1280].find((one) => one >= longest * 0.85) ?? 1280;
     const answer = await fetch(`/live.jpg?camera=${this.camera.camera}&after=${this.number}&size=${size}`, { signal: AbortSignal.timeout(8000) });
@@ -70,7 +70,7 @@ export class LiveView {
     this.canvas.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
     this.number = result.number;
-    this.shown = performance.now();
+    this.shown = asked; // it may have been long on its way
     this.result = result;
     this.say();
     return true;
@@ -80,8 +80,8 @@ export class LiveView {
   say() {
     const box = byId("verdict"), result = this.result, old = this.covered !== "";
     box.className = `verdict ${result && !old ? result.verdict : "none"}`;
-    byId("word").textContent = result ? (old ? "Not live" : WORDS[result.verdict]) : "No verdict yet";
-    byId("score").textContent = result ? `${old ? `last: ${result.verdict}, ` : ""}score ${number(result.raw_score)}` : "";
+    say(byId("word"), result ? (old ? "Not live" : WORDS[result.verdict]) : "No verdict yet");
+    byId("score").textContent = result ? `${old ? `last: ${result.verdict}, ` : ""}score ${number(result.score)}` : "";
     byId("where").textContent = result ? `${clock(result.captured_at)} · frame ${result.frame_id} · ${shortName(result.source)}` : "";
     const label = result ? `${old ? "Old picture" : "Live picture"}, ${result.verdict}, ${result.regions} marked` : "No picture yet";
     this.canvas.setAttribute("aria-label", label);

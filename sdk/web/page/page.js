@@ -1,6 +1,6 @@
 // The page's heart: asks for the state twice a second, and says so when no answer comes.
 // Asking anew each time outlives restarts, sleeping tablets and proxies, and leaves nothing open behind.
-import { byId, clock, count, duration, number, size } from "/words.js";
+import { byId, clock, count, duration, number, say, size } from "/words.js";
 import { Timeline } from "/timeline.js";
 import { LiveView } from "/live.js";
 import { Gallery } from "/gallery.js";
@@ -14,8 +14,10 @@ const timeline = new Timeline(byId("timeline"), byId("reading"));
 const live = new LiveView();
 const gallery = new Gallery();
 const limits = new Limits(refresh);
-const roi = new Area(live, refresh, "roi", { none: "The whole picture.", draw: "Draw an area", change: "Change the area" });
-const ignore = new Area(live, refresh, "ignore", { none: "Nothing.", draw: "Draw an area to ignore", change: "Change the area" });
+const areas = [
+  new Area(live, refresh, "roi", { title: "Area looked at", none: "The whole picture.", draw: "Draw an area", change: "Change the area", whole: "Whole picture" }),
+  new Area(live, refresh, "ignore", { title: "Area ignored", none: "Nothing.", draw: "Draw an area to ignore", change: "Change the area", whole: "Ignore nothing" }),
+];
 const unlock = new Unlock(refresh);
 
 let camera = 0, run = "", after = 0, version = "", answered = performance.now(), reached = false, latest = null, timer = 0, asking = false;
@@ -36,7 +38,7 @@ async function refresh() {
   } catch { /* `watch` shows it */ } finally {
     asking = false;
     clearTimeout(timer);
-    timer = setTimeout(refresh, document.hidden ? 5000 : PERIOD);
+    if (!document.hidden) timer = setTimeout(refresh, PERIOD);
   }
 }
 
@@ -55,10 +57,9 @@ function take(state) {
   showStages(state.cameras[camera].stages);
   showHealth(state);
   showEvents(state);
-  gallery.show(state.rejects, state.cameras);
+  gallery.show(state.rejects);
   limits.show(state);
-  roi.show(state);
-  ignore.show(state);
+  for (const area of areas) area.show(state);
   unlock.show(state);
   live.show({ camera, ...state.cameras[camera] });
   watch();
@@ -69,7 +70,9 @@ function watch() {
   const silence = performance.now() - answered;
   const one = latest?.cameras[camera];
   let kind = "live", words = "Live", curtain = null;
-  if (silence > CUT || !one) {
+  if (document.hidden) { // nothing is asked: on coming back the last picture is old
+    kind = "none"; words = "Paused"; curtain = ["Paused", "Nobody was looking."];
+  } else if (silence > CUT || !one) {
     kind = reached ? "cut" : silence > CUT ? "cut" : "none";
     words = kind === "cut" ? "Not connected" : "Connecting";
     curtain = kind === "cut" ? [`Not connected for ${duration(silence / 1000)}`, "The inspection may be running. This picture is old."] : ["Connecting", ""];
@@ -77,13 +80,13 @@ function watch() {
     kind = "none"; words = "Waiting"; curtain = ["Waiting for the first picture", ""];
   } else if (one.state === "stale") {
     const age = one.age + silence / 1000;
-    kind = "stale"; words = `Silent for ${duration(age)}`; curtain = [`No picture for ${duration(age)}`, "The camera is silent or the line stands still. This picture is old."];
+    kind = "stale"; words = "Silent"; curtain = [`No picture for ${duration(age)}`, "The camera is silent or the line stands still. This picture is old."];
   } else if (live.late) {
     kind = "stale"; words = "Picture late"; curtain = ["The picture does not come through", "Verdicts are made, but this picture is old."];
   }
   const pill = byId("status");
   if (pill.className !== `pill ${kind}`) pill.className = `pill ${kind}`;
-  if (pill.lastChild.textContent !== words) pill.lastChild.textContent = words;
+  say(pill.lastChild, words);
   live.cover(curtain);
   document.title = `${kind === "live" ? "" : `${words} – `}${latest?.title ?? "Inspection"}`;
 }
@@ -91,21 +94,22 @@ function watch() {
 function showTop(state) {
   byId("title").textContent = state.title;
   byId("logout").hidden = !state.private && !state.editor;
-  const nav = byId("cameras");
-  nav.hidden = state.cameras.length < 2;
-  if (nav.hidden || nav.childElementCount === state.cameras.length) return;
-  nav.replaceChildren(...state.cameras.map((one, index) => {
-    const button = document.createElement("button");
-    button.textContent = one.name;
-    button.setAttribute("aria-pressed", String(index === camera));
-    button.onclick = () => {
-      camera = index; after = 0;
-      timeline.clear(); live.forget();
-      for (const [place, other] of [...nav.children].entries()) other.setAttribute("aria-pressed", String(place === index));
-      refresh();
-    };
-    return button;
-  }));
+  const nav = byId("cameras"), names = state.cameras.map((one) => one.name), shown = JSON.stringify(names);
+  nav.hidden = names.length < 2;
+  if (nav.dataset.shown !== shown) nav.replaceChildren(...names.map((name, index) => Object.assign(document.createElement("button"), { textContent: name, onclick: () => choose(index) })));
+  nav.dataset.shown = shown;
+  showChosen();
+}
+
+function choose(index) {
+  camera = index; after = 0;
+  timeline.clear(); live.forget();
+  showChosen();
+  refresh();
+}
+
+function showChosen() {
+  for (const [index, button] of [...byId("cameras").children].entries()) button.setAttribute("aria-pressed", String(index === camera));
 }
 
 function showNumbers(state) {
@@ -144,18 +148,28 @@ function stageRow() {
 }
 
 function showHealth(state) {
+  const needs = []; // what is read out: the list changes twice a second
   const lines = state.cameras.map((one, index) => {
+    const name = one.name || (state.cameras.length > 1 ? `Camera ${index + 1}` : "Camera");
+    if (one.state === "stale") needs.push(`${name} is silent`);
     const words = { waiting: "no picture yet", live: `${one.rate.toFixed(1)} per second`, stale: `silent for ${duration(one.age ?? 0)}` }[one.state];
     const more = [words, `${count(one.lost)} lost`, ...(state.dropped === null ? [] : [`${count(state.dropped)} dropped`])];
-    return [{ live: "good", stale: "bad", waiting: "" }[one.state], one.name || (state.cameras.length > 1 ? `Camera ${index + 1}` : "Camera"), more.join(", ")];
+    return [{ live: "good", stale: "bad", waiting: "" }[one.state], name, more.join(", ")];
   });
   for (const file of state.files) {
+    if (file.free === null || file.low) needs.push(`${file.name} has ${file.low ? "little room" : "no folder"}`);
     const free = file.free === null ? "its folder cannot be read" : `${size(file.free)} free`;
     const words = file.bytes === null ? "nothing written yet" : `${size(file.bytes)}, last written ${duration(file.age)} ago`;
     lines.push([file.free === null ? "bad" : file.low ? "low" : file.bytes === null ? "" : "good", file.name, `${words}, ${free}`]);
   }
+  for (const [sink, trouble] of Object.entries(state.troubles)) {
+    needs.push(`${sink} takes no records`);
+    lines.push(["bad", sink, trouble]);
+  }
+  if (state.spooled > 0) lines.push(["low", "Waiting", `${count(state.spooled)} records for sinks that do not have them yet`]);
   if (state.writing !== null) lines.push(["good", "Writing", `${number(state.writing, 3)} ms for a record (p95)`]);
   list(byId("health"), lines, "");
+  say(byId("health-words"), needs.join(", "));
 }
 
 function showEvents(state) {
@@ -183,6 +197,10 @@ byId("logout").onclick = async () => {
   await fetch("/logout", { method: "POST" }).catch(() => {});
   location.assign(latest?.private ? "/login" : "/");
 };
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) { clearTimeout(timer); return watch(); }
+  answered = performance.now(); // nothing was asked meanwhile
+  refresh();
+});
 setInterval(watch, 250);
 refresh();

@@ -1,5 +1,5 @@
 // The last scores, one place for each part, with the thresholds.
-import { clock, number } from "/words.js";
+import { clock, number, say } from "/words.js";
 
 const MOST = 300, NS = "http://www.w3.org/2000/svg";
 const LEFT = 52, RIGHT = 104, TOP = 14, BOTTOM = 22;
@@ -53,6 +53,8 @@ export class Timeline {
       if (index >= 0) parts.push(make("path", { class: "cursor", d: `M${this.x(index)} ${TOP}V${floor}` }), make("circle", { class: "cursor", cx: this.x(index), cy: y(this.points[index].score), r: 7 }));
     }
     this.svg.replaceChildren(...parts);
+    const [last, first] = this.svg.querySelectorAll(".time"), box = first.getBBox();
+    if (box.x + box.width + 12 > last.getBBox().x) first.remove(); // of few parts: there is no room for both
   }
 
   range() {
@@ -83,10 +85,11 @@ export class Timeline {
   }
 
   times(wide, high) {
-    const first = this.points[0], last = this.points.at(-1), place = Math.max(this.x(0), LEFT);
-    const parts = [make("text", { x: wide - RIGHT, y: high - 4, "text-anchor": "end" }, clock(last.captured_at))];
-    if (wide - place > 170) parts.push(make("text", { x: place, y: high - 4 }, clock(first.captured_at)));
-    return parts;
+    const first = this.points[0], last = this.points.at(-1);
+    return [
+      make("text", { class: "time", x: wide - RIGHT, y: high - 4, "text-anchor": "end" }, clock(last.captured_at)),
+      make("text", { class: "time", x: Math.max(this.x(0), LEFT), y: high - 4 }, clock(first.captured_at)),
+    ];
   }
 
   point(event) {
@@ -111,7 +114,8 @@ export class Timeline {
   say() {
     const one = this.cursor === null ? null : this.points.find((point) => point.number === this.cursor);
     const words = one ? `${number(one.score)} ${one.verdict} · frame ${one.frame_id} · ${clock(one.captured_at)}` : this.points.length ? `the last ${this.points.length}` : "";
-    if (this.reading.textContent !== words) this.reading.textContent = words;
+    this.reading.setAttribute("aria-live", one ? "polite" : "off");
+    say(this.reading, words);
     this.beyond.hidden = !this.points.some((point) => point.score > this.end);
     const rejected = this.points.filter((point) => point.verdict === "reject").length;
     this.svg.setAttribute("aria-label", `Scores of the last ${this.points.length} parts, ${rejected} rejected`);

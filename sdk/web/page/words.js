@@ -1,11 +1,14 @@
 // Numbers and times as people read them.
 export const byId = (id) => document.getElementById(id);
+// A screen reader reads out whatever is written anew, even if it is the same.
+export function say(element, words) { if (element.textContent !== words) element.textContent = words; }
+
 export const count = (value) => value.toLocaleString("en-US");
 
 export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(digits - 1) : String(Number(value.toPrecision(digits)));
+  return size !== 0 && (size < 1e-3 || size >= 1e6) ? Number(value.toPrecision(digits)).toExponential() : String(Number(value.toPrecision(digits)));
 }
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
@@ -17,7 +20,7 @@ export function duration(seconds) {
 }
 
 export function size(bytes) {
-  for (const [unit, least] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) if (bytes >= least) return `${(bytes / least).toPrecision(3)} ${unit}`;
+  for (const [unit, least] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) if (bytes >= least) return `${(bytes / least).toPrecision(3)}\u00a0${unit}`;
   return `${bytes} B`;
 }
 

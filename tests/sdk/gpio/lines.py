@@ -33,11 +33,12 @@ def fault(age: float = 0.0) -> LostFrame:
 
 
 class Script(Source):
-    """A source that plays a list: an image's brightest pixel, None for a lost frame, an exception to raise."""
+    """A source that plays a list: an image's brightest pixel, None for a lost frame, an exception to raise. before:
+    called with a frame's id before it is captured."""
 
-    def __init__(self, script: Sequence[object]) -> None:
+    def __init__(self, script: Sequence[object], before: Callable[[int], None] = lambda frame: None) -> None:
         super().__init__("script")
-        self._script = iter(script)
+        self._script, self._before = iter(script), before
 
     def open(self) -> None:
         """Nothing to open."""
@@ -48,6 +49,7 @@ class Script(Source):
             raise step
         if step is Signal.END:
             return Signal.END
+        self._before(self._next_id)
         return self._lost("torn cable") if step is None else self._frame(np.full((8, 8, 3), step, np.uint8))
 
     def close(self) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from edgead.errors import DataError, SourceError
+from edgead.frame import Frame, Reading, Signal
 from edgead.gpio.trigger import BUFFER, GpioTrigger
+from edgead.result import Result, Verdict
 from edgead.streaming import Stream
 from edgead.verdicts import Begin, End, PartRule, Rules, Ruling
 from edgead.verdicts.trigger import Refused
-from tests.sdk.gpio.lines import SCORING, Brightest, Script
+from tests.sdk.gpio.lines import FRAME, SCORING, Brightest, Script, verdict
 from tests.stand_ins.gpio import Bias, Direction, Edge, Line
 
 
@@ -27,11 +32,22 @@ def pulse(line: Line, times: int = 1) -> None:
 
 
 def judged(line: Line, query: str, script: list[object], moves: dict[int, bool]) -> tuple[list, list, Stream]:
-    """The parts of a run in which the line is moved before some frames, and what was told as a fault."""
+    """The parts of a run in which the line is moved before some frames are captured, and what was told as a fault.
+    Frames are judged late, some of them after the part has gone."""
     faults: list[str] = []
     ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at(f"gpio://gpiochip0/17?{query}"))
-    detector = Brightest(lambda frame: line.pull(moves[frame]) if frame in moves else None)
-    run = Stream(detector, Script(script), rules=ruling, on_fault=lambda lost: faults.append(lost.reason))
+
+    def move(frame: int) -> None:
+        if frame in moves:
+            line.pull(moves[frame])
+            time.sleep(0.002)  # two clocks are compared
+
+    run = Stream(
+        Brightest(lambda frame: time.sleep(0.01)),
+        Script(script, move),
+        rules=ruling,
+        on_fault=lambda lost: faults.append(lost.reason),
+    )
     with run:
         parts = [(r.part.name, r.verdict.value, r.part.first_frame, r.part.last_frame, r.part.lost) for r in run]
     ruling.close()
@@ -52,6 +68,61 @@ def test_both_edges_leave_out_what_is_between_parts(line):
     )
     assert parts == [("1", "warn", 1, 2, 0), ("2", "accept", 5, 6, 0)]
     assert faults == []
+
+
+def shot(score: float, frame_id: int) -> tuple[Result, Frame]:
+    """A frame that is captured now, and what is said of it."""
+    result = replace(verdict(SCORING.bands.verdict(score).value), raw_score=score, frame_id=frame_id)
+    return result, replace(FRAME, frame_id=frame_id, captured_at=result.captured_at)
+
+
+def test_a_slow_detector_gives_each_part_its_own_frames(line):
+    """A barrier that is free again, and broken by the next part, long before what was captured in it is judged."""
+    ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at("gpio://gpiochip0/17?edge=both"))
+    frames, edges = [], []
+    for number, score in enumerate((2.0, 0.0, 1.0)):
+        edges.append(time.monotonic())
+        line.pull(True)
+        time.sleep(0.005)
+        frames.append(shot(score, 2 * number))
+        time.sleep(0.005)
+        line.pull(False)
+        time.sleep(0.005)
+        frames.append(shot(2.0, 2 * number + 1))  # of the empty line
+        time.sleep(0.005)
+    outcomes = [outcome for frame in frames for outcome in ruling.apply(*frame)] + ruling.finish()
+    assert [(said.verdict.value, said.part.first_frame, said.part.frames) for said, _ in outcomes] == [
+        ("reject", 0, 1), ("accept", 2, 1), ("warn", 4, 1),
+    ]  # fmt: skip
+    assert [said.part.begun for said, _ in outcomes] == pytest.approx(edges, abs=0.004)
+
+
+def test_an_edge_is_when_the_level_came_and_not_when_it_had_lasted(line):
+    """The kernel tells of an edge, and of its time, once the level has lasted for the debouncing: a camera that the
+    same barrier triggers has its picture before."""
+    ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at("gpio://gpiochip0/17?debounce=30ms"))
+    came, wall = time.monotonic() - 5, time.time() - 5
+    for number, score in enumerate((0.0, 2.0)):
+        pulse(line)
+        line.events[-1].timestamp_ns = round((came + number + 0.03) * 1e9)
+        said, frame = shot(score, number)
+        outcomes = ruling.apply(said, replace(frame, captured_at=wall + number + 0.005))
+    assert [(said.verdict.value, said.part.frames) for said, _ in outcomes] == [("accept", 1)]
+    ((said, _),) = ruling.finish()
+    assert said.verdict is Verdict.REJECT and said.part.begun == pytest.approx(came + 1, abs=1e-6)
+
+
+def test_a_barrier_that_chatters_makes_faults_and_no_accept(line):
+    """Without debouncing each bounce begins a part; that none of them has a frame is told."""
+    ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at("gpio://gpiochip0/17"))
+    pulse(line, 4)
+    time.sleep(0.002)
+    faults = ruling.apply(*shot(2.0, 0))
+    assert [fault.reason for fault in faults] == [
+        f"part {name} has no verdict: no frame of it was judged" for name in (1, 2, 3)
+    ]
+    ((said, _),) = ruling.finish()
+    assert (said.part.name, said.verdict) == ("4", Verdict.REJECT)
 
 
 def test_a_part_without_a_frame_is_a_fault(line):
@@ -171,3 +242,32 @@ def test_rules_open_the_trigger_behind_an_address_and_close_it(line):
     assert (line.consumer, line.settings.edge_detection) == ("edgead", Edge.FALLING)
     ruling.close()
     assert line.consumer is None
+
+
+def test_parts_that_pass_while_the_camera_gives_nothing_are_told_before_the_next_frame(line):
+    """And the verdict of a camera that each part triggers does not wait for the next part."""
+    start, told = time.monotonic(), []
+    steps = [(0.1, True), (0.15, 2), (0.2, False), (1.2, True), (1.3, False), (2.4, True), (2.5, False)]
+
+    class Triggered(Script):
+        live = True
+
+        def read(self, timeout: float) -> Reading:
+            until = time.monotonic() + timeout
+            while time.monotonic() < until:
+                if not steps:
+                    over = len(told) == 2 or time.monotonic() > start + 9
+                    return Signal.END if over else Signal.TIMEOUT
+                if time.monotonic() >= start + steps[0][0]:
+                    what = steps.pop(0)[1]
+                    if not isinstance(what, bool):
+                        return self._frame(np.full((8, 8, 3), what, np.uint8))
+                    line.pull(what)
+                time.sleep(0.005)
+            return Signal.TIMEOUT
+
+    ruling = Ruling(Rules(parts=PartRule("own")), SCORING, GpioTrigger.at("gpio://gpiochip0/17?edge=both"))
+    with Stream(Brightest(), Triggered([]), rules=ruling, on_fault=lambda lost: told.append(time.monotonic())) as run:
+        (at,) = [time.monotonic() for result in run if result.verdict is Verdict.REJECT]
+    assert len(told) == 2
+    assert start + 0.7 <= at < told[0] < told[1] < start + 9

@@ -293,6 +293,21 @@ def test_the_end_of_a_run_does_not_wait_for_what_is_loading(place, monkeypatch):
     assert ended and place.running == [place.first]  # what came too late is freed
 
 
+def test_a_system_that_refuses_a_thread_changes_nothing(place, caplog, monkeypatch):
+    def refuses(thread):
+        raise RuntimeError("can't start new thread")
+
+    with place.renewal() as renewal:
+        place.put(place.other)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuses)
+            place.renew(renewal)
+        assert place.live.current is place.first and place.judge().bundle == place.first.digest
+        assert said(caplog) == ["not reloaded: RuntimeError: can't start new thread"]
+        place.renew(renewal)  # asked again, it goes
+        assert place.judge().bundle == read_bundle(place.other).digest
+
+
 def test_what_was_loaded_and_not_taken_over_is_freed_at_the_end(place):
     place.put(place.other)
     with place.renewal() as renewal:

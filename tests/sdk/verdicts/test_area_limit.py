@@ -9,7 +9,7 @@ from skimage.morphology import area_opening
 
 from edgead.errors import DataError
 from edgead.verdicts import AreaLimit
-from edgead.verdicts.area_limit import cut_small
+from edgead.verdicts.area_limit import cut_small, require_room
 
 maps = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda shape: hnp.arrays(np.float32, shape, elements=st.integers(0, 8).map(float))
@@ -39,6 +39,17 @@ def test_pixels_of_the_frame_and_shares_become_pixels_of_the_map():
     assert AreaLimit(pixels=64).on_map((32, 32), (256, 256)) == 1
     assert AreaLimit(pixels=300).on_map((256, 256), (1080, 1920)) == pytest.approx(300 * 256**2 / (1080 * 1920))
     assert AreaLimit(share=0.01).on_map((10, 20), (1080, 1920)) == 2
+
+
+@given(hnp.arrays(np.bool_, (6, 7)), st.integers(1, 20))
+def test_a_limit_that_nothing_can_reach_is_refused(inside, pixels):
+    """Exactly where even a map that is as high as can be, wherever one looks, would be cut away."""
+    kept = cut_small(inside.astype(np.float32), (1.0,), pixels)
+    if kept.max() >= 1:
+        require_room(inside, pixels)
+    else:
+        with pytest.raises(DataError, match="minimum area"):
+            require_room(inside, pixels)
 
 
 def test_limits_are_read_from_words():

@@ -102,6 +102,22 @@ def test_a_lamp_that_fails_is_told_and_learned():
     assert [e for step in range(20) for e in trigger.observe(belt.picture((16 * step, 100)))].count(Begin()) == 1
 
 
+def test_frames_of_another_size_are_told_and_learned():
+    """A camera that was set to another mode: the part under way ends, and its run does not go blind without a word."""
+    belt = Belt()
+    trigger = learned(belt)
+    assert [e for x in (130, 150, 170) for e in trigger.observe(belt.picture((x, 100)))] == [Begin()]
+
+    def wider(*places):
+        image = belt.picture(*places).image
+        return Frame(np.concatenate([image, image[:, :80]], 1), 0, "belt", 0.0)
+
+    events = trigger.observe(wider())
+    assert [type(event) for event in events] == [End, Refused] and "looks different" in events[1].reason
+    assert not [e for _ in range(24) for e in trigger.observe(wider())]
+    assert [e for x in (180, 195, 210) for e in trigger.observe(wider((x, 100)))] == [Begin()]
+
+
 def test_a_picture_of_the_empty_line_needs_no_learning():
     belt = Belt()
     trigger = ForegroundTrigger(TO_THE_RIGHT, belt.picture().image)

@@ -95,6 +95,27 @@ def test_a_map_that_stayed_on_the_gpu_ends_the_run(scoring, judged):
     assert one(Ruling(Rules(hysteresis=Hysteresis(1, 1)), scoring), (gone, frame)).verdict is Verdict.ACCEPT
 
 
+def test_a_least_area_that_does_not_fit_is_refused_and_never_an_accept(scoring, judged):
+    shown = judged(np.full((6, 8), 100.0))  # everything is bad
+    assert one(Ruling(Rules(roi=(LEFT,), min_area=AreaLimit(share=0.5)), scoring), shown).verdict is Verdict.REJECT
+    with pytest.raises(DataError, match=r"would need 28\.8 pixels of the map, and the largest area to look at has 24"):
+        Ruling(Rules(roi=(LEFT,), min_area=AreaLimit(share=0.6)), scoring).apply(*shown)
+    with pytest.raises(DataError, match="the largest area to look at has 48"):
+        Ruling(Rules(min_area=AreaLimit(pixels=10_000)), scoring).apply(*shown)
+    apart = (Polygon(((0, 0), (0.3, 0), (0.3, 1), (0, 1))), Polygon(((0.7, 0), (1, 0), (1, 1), (0.7, 1))))
+    with pytest.raises(DataError, match="the largest area to look at has 12"):
+        Ruling(Rules(roi=apart, min_area=AreaLimit(share=0.4)), scoring).apply(*shown)
+
+
+def test_another_detector_whose_score_is_none_of_its_map_gives_no_verdict_by_the_map(scoring, judged):
+    """A map of 0.4 where the detector says 0.9, a probability: the map's maximum means nothing to its thresholds."""
+    ruling = Ruling(Rules(min_area=AreaLimit(pixels=1)), scoring)
+    assert one(ruling, judged(np.full((6, 8), 5.0))).verdict is Verdict.REJECT
+    ruling.scoring = replace(scoring, kind=None)
+    with pytest.raises(DataError, match="probability"):
+        ruling.apply(*judged(np.full((6, 8), 0.4)))
+
+
 def test_what_cannot_work_is_refused_at_the_start(scoring):
     with pytest.raises(DataError, match="probability"):
         Ruling(Rules(min_area=AreaLimit(pixels=3)), replace(scoring, kind=None))

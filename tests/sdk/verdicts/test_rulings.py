@@ -12,7 +12,7 @@ import pytest
 from edgead.errors import DataError
 from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
-from edgead.verdicts import Hysteresis, PartRule, Rules, Ruling, Rulings, TriggerAddress, parse_area
+from edgead.verdicts import Hysteresis, Line, PartRule, Rules, Ruling, Rulings, TriggerAddress, parse_area
 from edgead.verdicts import rulings as rulings_module
 
 
@@ -70,6 +70,25 @@ def test_what_no_camera_can_do_is_refused_at_once(scoring):
             Rulings(Rules(parts=PartRule(trigger)), scoring)
 
 
+CROSSING = Rules(parts=PartRule(Line(0.5, 1, 0.5, 0)))
+
+
+@pytest.mark.parametrize("rules", [Rules(hysteresis=Hysteresis(2, 3)), CROSSING])
+@pytest.mark.parametrize("name", ["parts/0.PNG", "parts/1.tif", "video"])
+def test_files_do_not_follow_one_another(scoring, tmp_path, monkeypatch, rules, name):
+    """Every image would be a camera of its own: with two of three frames to reject none ever were."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "video").touch()
+    told = "hysteresis and parts follow cameras; several folders or videos have no such order"
+    with pytest.raises(DataError, match=told):
+        Rulings(rules, scoring).apply(result(name, 0, Verdict.REJECT), frame(name, 0))
+    with pytest.raises(DataError, match=told):
+        Rulings(rules, scoring).lost(LostFrame(0, name, 0.0, "unreadable"))
+    for camera in ("camera 0", "/dev/video0", "/dev/null", "rtsp://cell-4/top.jpg", "csi://0", "top.left"):
+        Rulings(rules, scoring).apply(result(camera, 0, Verdict.REJECT), frame(camera, 0))
+    Rulings(Rules(roi=(parse_area("0,0 1,0 1,1 0,1"),)), scoring).apply(result(name, 0, Verdict.REJECT), frame(name, 0))
+
+
 @pytest.mark.parametrize("make", [Ruling, Rulings])
 def test_another_area_holds_from_the_next_frame_on(scoring, make):
     ruling, value = make(Rules(), scoring), scoring.bands.thresholds.image.value
@@ -82,25 +101,72 @@ def test_another_area_holds_from_the_next_frame_on(scoring, make):
         return said.verdict
 
     assert verdict(0) is Verdict.REJECT
-    ruling.look_only_at((parse_area("0,0 0.5,0 0.5,1 0,1"),))
+    ruling.redraw("roi", (parse_area("0,0 0.5,0 0.5,1 0,1"),))
     assert verdict(1) is Verdict.ACCEPT
-    ruling.look_only_at((parse_area("0.5,0 1,0 1,1 0.5,1"),))
+    ruling.redraw("roi", (parse_area("0.5,0 1,0 1,1 0.5,1"),))
     assert verdict(2) is Verdict.REJECT
-    ruling.look_only_at(())
+    ruling.redraw("roi", ())
     assert verdict(3) is Verdict.REJECT
-    ruling.look_past((parse_area("0.5,0 1,0 1,1 0.5,1"),))
+    ruling.redraw("ignore", (parse_area("0.5,0 1,0 1,1 0.5,1"),))
     assert verdict(4) is Verdict.ACCEPT
-    ruling.look_past(())
-    ruling.look_only_at((parse_area("0.5,0 1,0 1,1 0.5,1"),))  # neither undoes the other
+    ruling.redraw("ignore", ())
+    ruling.redraw("roi", (parse_area("0.5,0 1,0 1,1 0.5,1"),))  # neither undoes the other
     assert verdict(5) is Verdict.REJECT
-    ruling.look_past((parse_area("0.7,0 1,0 1,1 0.7,1"),))
-    ruling.look_only_at(())
+    ruling.redraw("ignore", (parse_area("0.7,0 1,0 1,1 0.7,1"),))
+    ruling.redraw("roi", ())
     assert verdict(6) is Verdict.ACCEPT
-    ruling.look_past(())
+    ruling.redraw("ignore", ())
     assert verdict(7) is Verdict.REJECT
     ruling.scoring = replace(scoring, kind=None)
     with pytest.raises(DataError, match="probability"):
-        ruling.look_only_at((parse_area("0,0 1,0 1,1 0,1"),))
+        ruling.redraw("roi", (parse_area("0,0 1,0 1,1 0,1"),))
+
+
+@pytest.mark.parametrize("make", [Ruling, Rulings])
+def test_an_area_that_leaves_nothing_to_look_at_is_refused_and_the_run_goes_on(scoring, make):
+    ruling, value = make(Rules(), scoring), scoring.bands.thresholds.image.value
+    left, right, speck = (
+        (parse_area(text),) for text in ("0,0 0.5,0 0.5,1 0,1", "0.5,0 1,0 1,1 0.5,1", "0.3,0.3 0.31,0.3 0.3,0.31")
+    )
+
+    def verdict(number):
+        bad = replace(result("a", number, Verdict.REJECT, value), anomaly_map=np.full((4, 4), value, np.float32))
+        ((said, _),) = ruling.apply(bad, frame("a", number))
+        return said.verdict
+
+    with pytest.raises(DataError, match="no frame was judged yet"):
+        ruling.redraw("roi", left)
+    ruling.redraw("roi", ())
+    assert verdict(0) is Verdict.REJECT
+    with pytest.raises(DataError, match="no pixel of the map"):
+        ruling.redraw("roi", speck)
+    assert verdict(1) is Verdict.REJECT
+    ruling.redraw("roi", left)
+    for _ in range(2):  # against what is about to come, and against what is in force
+        with pytest.raises(DataError, match="no pixel of the map"):
+            ruling.redraw("ignore", left)
+        assert verdict(2) is Verdict.REJECT
+    ruling.redraw("ignore", right)
+    with pytest.raises(DataError, match="no pixel of the map"):
+        ruling.redraw("roi", right)
+    assert verdict(3) is Verdict.REJECT and ruling.rules.roi == left
+
+
+def test_cameras_are_redrawn_together_or_not_at_all(scoring):
+    """The map of one is too coarse for a small area; one that has shown nothing yet has nothing against it."""
+    rulings, value = Rulings(Rules(hysteresis=Hysteresis(1, 1)), scoring), scoring.bands.thresholds.image.value
+    for source, side in (("fine", 64), ("coarse", 4)):
+        given = replace(result(source, 0, Verdict.REJECT, value), anomaly_map=np.full((side, side), value, np.float32))
+        rulings.apply(given, frame(source, 0))
+    rulings.lost(LostFrame(0, "mute", 0.0, "no answer"))
+    with pytest.raises(DataError, match="4 x 4"):
+        rulings.redraw("roi", (parse_area("0.3,0.3 0.36,0.3 0.3,0.36"),))
+    assert rulings.rules.roi == ()
+    given = replace(result("fine", 1, Verdict.REJECT, value), anomaly_map=np.full((64, 64), value, np.float32))
+    ((said, _),) = rulings.apply(given, frame("fine", 1))
+    assert said.ruled_score is None  # its areas are what they were
+    rulings.redraw("roi", (parse_area("0,0 0.5,0 0.5,1 0,1"),))
+    assert rulings.rules.roi
 
 
 def test_a_folder_of_images_leaves_nothing_behind(scoring, monkeypatch):

@@ -30,7 +30,7 @@ def test_known_hosts(access, host):
     "host",
     ["", ":8080", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "[ffff",
      "evil.example#127.0.0.1", "127.0.0.1@evil.example", "line.example.com.evil.example", "xline.example.com", "1",
-     "[]"],
+     "[]", "[::1", "[::1]x", "[::1]:x", "127.0.0.1:x", "127.0.0.1:80:80", "[line.example.com]"],
 )  # fmt: skip
 def test_other_hosts(access, host):
     assert not access.knows_host(host)

@@ -23,7 +23,7 @@ def samples(line, token: str | None = None) -> dict[tuple[str, ...], float]:
 def test_prometheus_reads_what_happened(make_line):
     line = make_line(cameras=("cam-a", 'cam "b"\n'))
     summary = Summary()
-    summary.dropped = 7
+    summary.dropped, summary.spooled, summary.troubles = 7, 12, {"mqtt://broker/line": "has taken nothing for 11 s"}
     line.dashboard.watch(lambda: summary)
     line.feed(0.2, 0.7, 1.5, 1.6, source="cam-a")
     line.feed(0.1, source='cam "b"\n')
@@ -36,6 +36,7 @@ def test_prometheus_reads_what_happened(make_line):
     assert found["edgead_score", "cam-a"] == 1.6
     assert found["edgead_threshold", "reject"] == 1 and found["edgead_threshold", "warn"] == 0.6
     assert found["edgead_dropped_frames_total",] == 7
+    assert found["edgead_spooled_records",] == 12 and found["edgead_troubled_sinks",] == 1
     assert found["edgead_camera_stale", "cam-a"] == 0 and found["edgead_last_result_age_seconds", "cam-a"] < 5
     assert found["edgead_stage_seconds_count", "cam-a", "infer"] == 4
     assert found["edgead_stage_seconds_sum", "cam-a", "infer"] == pytest.approx(0.016)

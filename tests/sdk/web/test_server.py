@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -21,8 +23,9 @@ from edgead.web import access as accesses
 from edgead.web import app as apps
 from edgead.web import protocol as protocols
 from edgead.web.bodies import MOST_BYTES
-from edgead.web.server import CONNECTIONS, Server
-from tests.sdk.web.conftest import LIMITS, TOKEN
+from edgead.web.protocol import CONNECTIONS
+from edgead.web.server import Server
+from tests.sdk.web.conftest import LIMITS, TOKEN, judged
 
 READABLE = (
     "/",
@@ -93,8 +96,16 @@ def test_the_state(line):
 def test_the_live_picture_brings_its_own_verdict(line):
     answer = line.ask("GET", "/live.jpg?size=480")
     told = json.loads(answer.headers["x-result"])
-    assert (told["verdict"], told["raw_score"], told["regions"]) == ("reject", 1.5, 1)
+    assert (told["verdict"], told["score"], told["regions"]) == ("reject", 1.5, 1)
     assert decoded(answer.body).shape == (96, 128, 3)
+
+
+def test_the_score_of_a_picture_is_the_one_that_its_verdict_was_made_of(make_line):
+    line = make_line()
+    result, frame = judged(0, 1.4)
+    for ruled, wanted in ((0.3, 0.3), (float("inf"), None)):
+        line.dashboard.write(replace(result, ruled_score=ruled), frame)
+        assert json.loads(line.ask("GET", "/live.jpg").headers["x-result"])["score"] == wanted
 
 
 def test_a_request_for_the_next_picture_waits_for_it(make_line, monkeypatch):
@@ -204,6 +215,10 @@ def test_a_wrong_login(make_line, body):
     assert b"This is not the token." in answer.body
 
 
+def test_what_is_no_form_is_no_login(line):
+    assert line.ask("POST", "/login", "a&b&c&d&e").status == 400
+
+
 def test_too_many_wrong_tokens_have_to_wait(make_line):
     line = make_line()
     assert [line.ask("POST", "/login", "token=wrong").status for _ in range(5)] == [401] * 5
@@ -228,7 +243,10 @@ def test_an_address_that_others_reach_needs_a_token():
 # Other sites and hosts
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[::1", "[::1]x", "[127.0.0.1", "127.0.0.1:x"],
+)
 @pytest.mark.parametrize("path", ["/", "/api/state", "/live.jpg", "/metrics", "/healthz"])
 def test_a_host_name_of_somebody_else_is_refused(line, host, path):
     assert line.ask("GET", path, token=TOKEN, host=host).status == 403
@@ -244,7 +262,8 @@ def test_two_hosts_or_none_are_refused(line):
     "headers",
     [
         {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": ""}, {"origin": "http://127.0.0.1:1"},
-        {"origin": "http://127.0.0.1.evil.example"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
+        {"origin": "http://127.0.0.1.evil.example"}, {"origin": "http://["}, {"origin": "127.0.0.1"},
+        {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
     ],
 )  # fmt: skip
@@ -307,7 +326,7 @@ def test_other_sites_read_nothing_but_may_link_here(line, path):
         "/static/../../etc/passwd", "/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc%2fpasswd",
         "//etc/passwd", "/page.css/../access.py", "/access.py", "/page.css%00.html", "/page.html", "/login.html",
         "/rejects/../../x.jpg", "/rejects/-1.jpg", "/rejects/1.png", "/rejects/x.jpg", "/.git/config", "/api", "/%ff",
-        "/rejects/" + "9" * 30 + ".jpg", "/" + "a" * 8000,
+        "/rejects/" + "9" * 30 + ".jpg", "/" + "a" * 8000, "/page.css/", "/login/", "http://evil.example/api/state",
     ],
 )  # fmt: skip
 def test_no_path_leads_elsewhere(line, path):
@@ -469,6 +488,45 @@ def test_clients_that_do_not_read_do_not_hold_up_the_line(make_line):
     assert line.ask("GET", "/healthz").status == 200
     for client in stalled:
         client.close()
+
+
+def test_connections_beyond_the_most_are_closed_and_leave_the_run_its_files(make_line):
+    """Each takes a file descriptor, of which a process has a thousand; cameras and files need theirs."""
+    line = make_line()
+    clients = [socket.create_connection(("127.0.0.1", line.port)) for _ in range(2 * CONNECTIONS)]
+    left, until = set(clients), time.monotonic() + 5
+    while len(left) > CONNECTIONS and time.monotonic() < until:
+        for client in select.select(list(left), [], [], 0.1)[0]:
+            left.discard(client)  # nothing was asked: it can be closed alone
+    assert len(left) == CONNECTIONS
+    for client in clients:
+        client.close()
+    until = time.monotonic() + 5
+    while (status := line.ask("GET", "/healthz").status) == 503 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert status == 200
+
+
+@pytest.mark.parametrize("head", ["PUT /api/roi HTTP/1.1\r\nhost: 127.0.0.1\r\n", f"GET /healthz {HEAD}"])
+def test_a_body_that_nobody_wants_is_not_read_to_its_end(line, head):
+    """It is answered at once, 401 or 200, and then goes on and on."""
+    sent, chunk = 0, b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    with socket.create_connection(("127.0.0.1", line.port), timeout=5) as client:
+        client.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        assert client.recv(65536).startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 200 "))
+        with pytest.raises(OSError):
+            while sent < 1 << 28:
+                client.sendall(chunk)
+                sent += len(chunk)
+    assert sent < 1 << 25
+    with socket.create_connection(("127.0.0.1", line.port), timeout=5) as client:
+        for _ in range(2):  # one that comes late, and whole, costs no connection
+            client.sendall(f"{head}content-length: 2\r\n\r\n".encode())
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += client.recv(65536)
+            assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 200 "))
+            client.sendall(b"{}")
 
 
 def test_slow_connections_are_dropped_and_others_served(make_line, monkeypatch):

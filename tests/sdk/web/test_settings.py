@@ -78,7 +78,7 @@ def test_a_change_that_cannot_be_carried_out_changes_nothing():
         settings.set_limits(Limits(3, 2), "10.0.0.7")
     assert settings.limits == Limits(1, 0.5) and not settings.changes
     with pytest.raises(DataError, match="cannot be changed"):
-        settings.set_roi(None, "10.0.0.7")
+        settings.set_area("roi", None, "10.0.0.7")
 
 
 def test_thresholds_that_the_bundle_gave_are_shown_and_not_carried_out():
