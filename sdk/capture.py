@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ from edgead.sources import Source
 
 log = logging.getLogger(__name__)
 
-QUEUE = 4  # frames and faults of a source that may wait for the engine; under `latest` no more than one frame
+QUEUE = 4  # frames and faults of a source that may wait for the engine
 QUEUE_OF_SEVERAL = 2  # where there are several: a frame, and the news of a lost one that must not hold it up
+QUEUE_OF_NEWS = 1000  # under `latest`: one frame, and news of lost ones, behind which a frame would grow old
 POLL_SECONDS = 0.2  # how late a request to stop may be noticed
+HANGING_SECONDS = 30.0  # how long a source may take to open or to answer, or a frame to be prepared, until it is said
 STOP_SECONDS = 10.0  # how long a source may take to answer or to close before the run ends without it
 
 
@@ -70,8 +73,10 @@ class Capture:
         self.error: BaseException | None = None
         """What the first source that failed has failed with; `take` raises it."""
         self._failed_at = 0.0
-        self._frames: Handover[Prepared | LostFrame] = Handover(QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL)
+        queue = QUEUE_OF_NEWS if freshest else QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL
+        self._frames: Handover[Prepared | LostFrame] = Handover(queue)
         self._opened = threading.Barrier(len(sources))
+        self._asked = dict.fromkeys(names, math.inf)  # when each was, if it has not come back
         self._lock = threading.Lock()
         self._delivered = 0
         self._left = len(sources)
@@ -88,6 +93,12 @@ class Capture:
     def dropped(self) -> int:
         """Frames that gave way to newer ones."""
         return self._frames.dropped + self._dropped_by_sources
+
+    @property
+    def hanging(self) -> list[str]:
+        """The sources that have not answered for HANGING_SECONDS, or whose frame is not prepared since then."""
+        now = time.monotonic()
+        return [name for name, asked in self._asked.items() if now - asked > HANGING_SECONDS]
 
     @property
     def started(self) -> bool:
@@ -129,8 +140,10 @@ class Capture:
 
     def _run(self, source: Source) -> None:
         """One source's thread: open, read, prepare, hand over."""
+        self._asked[source.name] = time.monotonic()
         try:
             with source:
+                self._asked[source.name] = math.inf
                 if self._all_are_open():
                     self._read(source)
         except BaseException as error:  # noqa: BLE001 - `take` raises it in the thread that takes
@@ -141,6 +154,7 @@ class Capture:
             self._over.set()
             self._opened.abort()
         finally:
+            self._asked[source.name] = math.inf
             with self._lock:
                 self._left -= 1
                 if not self._left:
@@ -158,6 +172,7 @@ class Capture:
         frames = 0
         begin = time.perf_counter()
         while not self._stop.is_set() and not self._over.is_set():
+            self._asked[source.name] = time.monotonic()
             reading = source.read(POLL_SECONDS)
             if reading is Signal.TIMEOUT:
                 continue
@@ -168,6 +183,7 @@ class Capture:
             item = self._prepared(reading, begin, live=source.live) if isinstance(reading, Frame) else reading
             frames += isinstance(reading, Frame)
             replaces = self._freshest and isinstance(item, Prepared)
+            self._asked[source.name] = math.inf  # from here on it may be the engine that it waits for
             # A folder's images each have a name of their own, so the lane is the source's.
             if not self._frames.put(item, replaces=replaces, lane=source.name):
                 return

@@ -17,46 +17,63 @@ T = TypeVar("T")
 class _Entry(Generic[T]):
     item: T
     replaceable: bool
-    lane: str
+
+
+class _Lane(Generic[T]):
+    """What waits of a lane, in order, and where its giver waits for room: nobody is woken for another's."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.entries: deque[_Entry[T]] = deque()
+        self.room = threading.Condition(lock)
+
+    def give_way_to(self, item: T) -> bool:
+        """Put an item in the place of the one that is replaceable, of which there is one at most; False without one."""
+        for place, entry in enumerate(self.entries):
+            if entry.replaceable:
+                del self.entries[place]
+                self.entries.append(_Entry(item, True))
+                return True
+        return False
 
 
 class Handover(Generic[T]):
-    """Items go from one thread to another, in order, at most `size` of a lane at a time.
+    """Items go from one thread to another, those of a lane in order, at most `size` of it at a time.
 
     A giver calls `put`, and `end` when nothing more will come. The taker calls `take` or `take_some`, and `close` when
     it wants no more. Either call frees the other side at once: nobody is ever left waiting for somebody who has gone.
-    Lanes share the taker and nothing else: one that is full, or whose items are replaced, holds up no other.
+    Lanes share the taker and nothing else: one that is full, or whose items are replaced, holds up no other. An item
+    that replaces another one has its turn: else a lane that is quicker than the taker would never have one.
     """
 
     def __init__(self, size: int) -> None:
         self.dropped = 0  # items that a newer one replaced before they were taken
         self._size = size
-        self._items: deque[_Entry[T]] = deque()
         self._lock = threading.Lock()
+        self._lanes: dict[str, _Lane[T]] = {}
+        self._turns: deque[_Lane[T]] = deque()  # the lane of every item that waits
         self._filled = threading.Condition(self._lock)  # for the taker
-        self._room: dict[str, threading.Condition] = {}  # for the givers of each lane: none is woken for another's room
         self._ended = self._closed = False
         self._error: BaseException | None = None
 
     def put(self, item: T, *, replaces: bool = False, lane: str = "") -> bool:
         """Hand an item over; wait while its lane is full. False when the taker has closed, and the item was not taken.
 
-        replaces: the item takes the place of every waiting item of its lane that was itself put with `replaces`. Those
-        are dropped and counted; others (the news of a lost frame) stay.
+        replaces: the item takes the place of the waiting one of its lane that was itself put with `replaces`. That one
+        is dropped and counted; others (the news of a lost frame) stay.
         """
         with self._lock:
-            if replaces:
-                kept = [entry for entry in self._items if not entry.replaceable or entry.lane != lane]
-                self.dropped += len(self._items) - len(kept)
-                self._items = deque(kept)
-            room = self._room.setdefault(lane, threading.Condition(self._lock))
-            while sum(entry.lane == lane for entry in self._items) >= self._size and not self._closed:
-                room.wait()
-            if self._closed:
-                return False
-            self._items.append(_Entry(item, replaces, lane))
-            self._filled.notify()
-            return True
+            mine = self._lanes.setdefault(lane, _Lane(self._lock))
+            while not self._closed:
+                if replaces and mine.give_way_to(item):
+                    self.dropped += 1
+                    return True
+                if len(mine.entries) < self._size:
+                    mine.entries.append(_Entry(item, replaces))
+                    self._turns.append(mine)
+                    self._filled.notify()
+                    return True
+                mine.room.wait()
+            return False
 
     def take(self, timeout: float) -> T | Literal[Signal.TIMEOUT, Signal.END]:
         """The next item; TIMEOUT after `timeout` seconds without one; END when nothing will come or the queue was
@@ -68,19 +85,20 @@ class Handover(Generic[T]):
         return taken[0] if isinstance(taken, list) else taken
 
     def take_some(self, timeout: float, limit: int) -> list[T] | Literal[Signal.TIMEOUT, Signal.END]:
-        """What waits, the longest first, at most `limit` items; else as `take`. It waits for the first item alone."""
+        """What waits, at most `limit` items, first of the lane whose turn it has been for longest; else as `take`. It
+        waits for the first item alone."""
         until = time.monotonic() + timeout
         with self._lock:
-            while not self._items and not self._ended and not self._closed:
+            while not self._turns and not self._ended and not self._closed:
                 left = until - time.monotonic()
                 if left <= 0:
                     return Signal.TIMEOUT
                 self._filled.wait(left)
-            if self._items and not self._closed:
-                taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
-                for lane in {entry.lane for entry in taken}:
-                    self._room[lane].notify_all()
-                return [entry.item for entry in taken]
+            if self._turns:
+                taken = [self._turns.popleft() for _ in range(min(limit, len(self._turns)))]
+                for lane in taken:
+                    lane.room.notify_all()
+                return [lane.entries.popleft().item for lane in taken]
             if self._error is not None and not self._closed:
                 raise self._error
             return Signal.END
@@ -95,6 +113,8 @@ class Handover(Generic[T]):
         """Nothing more will be taken; what waits is let go."""
         with self._lock:
             self._closed = True
-            self._items.clear()
-            for waiting in (self._filled, *self._room.values()):
-                waiting.notify_all()
+            self._turns.clear()
+            for lane in self._lanes.values():
+                lane.entries.clear()
+                lane.room.notify_all()
+            self._filled.notify_all()

@@ -51,17 +51,20 @@ def load(
     bundle.manifest.variant(precision)
     runtime = choose(target)
     found = find_engine(bundle, runtime, precision, where=str(path), build=build, progress=progress)
-    engine = as_engine(found.engine, runtime, bundle, bundle.graph(precision), found.key.options)
+
+    def start(found: Found) -> Detector:
+        engine = as_engine(found.engine, runtime, bundle, bundle.graph(precision), found.key.options)
+        return Detector(bundle, engine, precision, maps=maps, overlay=overlay)
+
     try:
-        detector = Detector(bundle, engine, precision, maps=maps, overlay=overlay)
+        detector = start(found)
     except EngineError as error:
         if found.built or not build or runtime != "openvino":
             raise
         log.warning("%s; the engine in the cache is left, and built again", error)
-        cache.discard(found.key)
-        return load(
-            path, target=target, precision=precision, maps=maps, overlay=overlay, build=build, progress=progress
-        )
+        cache.discard(found.key)  # it stays where the cache cannot be written, and is not asked for again
+        found = Found(found.key, _built(bundle, found.key, build, str(path), progress), built=True)
+        detector = start(found)
     if found.built:
         try:
             self_test(detector).require(str(path))

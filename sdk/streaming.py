@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from edgead import capture
 from edgead.capture import Capture, Prepared, refused
 from edgead.drift.change import Change, Observer
-from edgead.errors import FrameError, SinkError, SourceError
+from edgead.errors import FrameError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Signal
 from edgead.result import Result
 from edgead.sinks import Sink, open_sink
@@ -70,7 +70,8 @@ class Stream:
     those of parts, in the sinks as well; a part without one goes to the sinks and to `on_fault` like a lost frame. At
     the end of the source the part under way gets its verdict; a run that is stopped, left or fails records a fault.
     observers: look at every judged frame once its verdict is out (`edgead.drift`); what they notice goes to `on_change`
-    and into the summary. on_turn: called at least five times a second by the thread that iterates, while it works.
+    and into the summary. on_turn: called at least five times a second by the thread that iterates, while it works, and
+    not while a source or the preparation of its frame has not come back for 30 s.
 
     Several sources are watched at once: what waits of them, the longest first and under `latest` one frame of each, is
     inferred in one call of the engine.
@@ -95,6 +96,7 @@ class Stream:
             raise ValueError(f"there is no policy {policy}: give latest or every")
         sources = _opened(source)
         self._on_turn = on_turn
+        self._hanging: list[str] = []
         self._batch = detector.max_batch if len(sources) > 1 else 1
         self.policy: Policy = policy or ("latest" if all(one.live for one in sources) else "every")
         self._detector, self._on_fault, self._max_frames = detector, on_fault, max_frames
@@ -113,19 +115,22 @@ class Stream:
         """The counts so far."""
         self._summary.dropped = self._capture.dropped
         self._summary.spooled = self._writer.spooled
+        self._summary.troubles = self._writer.troubles
         self._summary.frames = self._capture.delivered
         return self._summary
 
     def __enter__(self) -> Stream:
         self._summary.begin()
-        self._writer.start()
-        if self._error is not None:
-            self.__exit__(None, None, None)
         try:
-            self._capture.start()
+            self._writer.start()
+            failed = self._error is not None
+            if not failed:
+                self._capture.start()
         except BaseException as error:  # the system may refuse a thread
             self.__exit__(type(error), error, None)
             raise
+        if failed:
+            self.__exit__(None, None, None)
         return self
 
     def __exit__(
@@ -134,15 +139,11 @@ class Stream:
         self._capture.leave()
         if not self._capture.join():
             self._fail(self._stuck())
-        if self._rules is not None:
-            for outcome in self._rules.cut_off():
-                self._summary.part_faults += 1
-                self._writer.put(outcome)
-            self._rules.close()
-        try:
-            self._writer.finish()
-        except SinkError as late:
-            self._fail(late)
+        for end in (self._end_rules, self._writer.finish):
+            try:
+                end()
+            except Exception as late:  # noqa: BLE001 - it is raised once everything has ended
+                self._fail(late)
         self._summary.end()
         if self._error is None or self._error is error:
             return
@@ -161,12 +162,14 @@ class Stream:
             items = self._capture.take(most)
             if items is Signal.END:
                 break
-            self._on_turn()
+            self._turn()
             if items is Signal.TIMEOUT:
                 if self._stop.is_set():
                     asked = asked or time.monotonic()
                     if time.monotonic() - asked > capture.STOP_SECONDS:
                         raise self._stuck()
+                elif self._rules is not None:  # parts pass while no frame comes
+                    yield from self._tell(self._rules.idle())
                 continue
             answers = iter(self._infer([item for item in items if isinstance(item, Prepared)]))
             for item in items:
@@ -237,6 +240,26 @@ class Stream:
             self._on_fault(lost)
         if self._rules is not None:
             yield from self._tell(self._rules.lost(lost))
+
+    def _end_rules(self) -> None:
+        """Record the part under way as a fault, and let the trigger go."""
+        if self._rules is None:
+            return
+        try:
+            for outcome in self._rules.cut_off():
+                self._summary.part_faults += 1
+                self._writer.put(outcome)
+        finally:
+            self._rules.close()
+
+    def _turn(self) -> None:
+        """Say that the line works, unless what brings the frames hangs: who listens for that has to notice it."""
+        hanging = self._capture.hanging
+        if not hanging:
+            self._on_turn()
+        elif hanging != self._hanging:
+            log.warning("%s: no answer for %.0f s", " + ".join(hanging), capture.HANGING_SECONDS)
+        self._hanging = hanging
 
     def _fail(self, error: BaseException) -> None:
         """End the run because of an error outside the thread that iterates; the first one is raised."""

@@ -20,8 +20,9 @@ class Summary:
     before their turn (policy `latest`). lost: could not be read, or were refused by the detector. Whatever is left of
     `frames` was still on its way when the run ended. verdicts: of frames, or of parts where a trigger makes parts of
     them. parts, part_faults: how many parts have a verdict, and how many have none. changes: what observers have
-    noticed, the first 1000 of them. spooled: records that wait on the disk for a sink that does not have them yet; at
-    the end of a run those of a sink that fails, which its next run delivers. swaps: how often another detector took
+    noticed, the first 1000 of them. spooled: records that wait, on the disk or on their way there, for a sink that does
+    not have them yet; at the end of a run those of a sink that fails, which its next run delivers. troubles: what keeps
+    which sink from its work just now. swaps: how often another detector took
     over, counted by whoever swaps (`edgead.LiveDetector`).
 
     Stages, in milliseconds: capture (getting a frame from the source, waiting for the camera included), prepare
@@ -35,6 +36,7 @@ class Summary:
         self.parts = self.part_faults = self.swaps = 0
         self.verdicts: Counter[Verdict] = Counter()
         self.changes: list[Change] = []
+        self.troubles: dict[str, str] = {}
         self.stages = {stage: Histogram() for stage in STAGES}
         self._began = self._ended = 0.0
 

@@ -2,15 +2,16 @@
 
 remembered = detector.bundle.manifest.variant(detector.precision).good_scores
 reference = Reference.of(detector.thresholds, detector.score_range, remembered)
-observers = [Scene(), *([Scores(reference)] if reference else [])]
+observers = [EachCamera(Scene, ["camera 0", "camera 1"]), *([Scores(reference)] if reference else [])]
 for result in edgead.stream(detector, source, observers=observers, on_change=print): ...
 """
 
 from __future__ import annotations
 
 from edgead.drift.change import Change, Observer
+from edgead.drift.each import EachCamera
 from edgead.drift.reference import Reference
 from edgead.drift.scene import Scene
 from edgead.drift.scores import Scores
 
-__all__ = ["Change", "Observer", "Reference", "Scene", "Scores"]
+__all__ = ["Change", "EachCamera", "Observer", "Reference", "Scene", "Scores"]

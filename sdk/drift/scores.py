@@ -95,10 +95,13 @@ def least_probable(scores: Sequence[float], reference: Reference) -> tuple[float
 
 
 def correlation_time(values: ArrayLike) -> float:
-    """How many frames say together what one independent frame would: 1 or more."""
-    ranks = np.argsort(np.argsort(np.asarray(values, np.float64), kind="stable"), kind="stable")
-    series = ranks - (ranks.size - 1) / 2
+    """How many frames say together what one independent frame would: 1 or more, all of them where all are equal."""
+    _, place, counts = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # equal values share one: their order is none of time
+    series = ranks - ranks.mean()
     power = float(series @ series)
+    if not power:
+        return float(series.size)
     time = 1.0
     for lag in range(1, series.size // 2):
         correlation = float(series[:-lag] @ series[lag:]) / power

@@ -54,7 +54,5 @@ class ServiceManager:
                 sender.connect(self._address)
                 sender.settimeout(patience)
                 sender.sendall(message.encode())
-        except (BlockingIOError, TimeoutError):
-            pass  # a line does not stop for that either
         except OSError:
-            self._address = ""  # nobody listens: a line does not stop for that
+            pass  # nobody listens, or not now: a line does not stop for that, and says it again

@@ -13,7 +13,6 @@ import numpy as np
 
 from edgead.errors import SourceError
 from edgead.frame import Image
-from edgead.sources import capture
 from edgead.sources.address import redact
 
 SLICE_SECONDS = 0.1  # how late an error of the pipeline may be noticed
@@ -27,12 +26,16 @@ _INSTALL = (
 class Appsink:
     """A running pipeline that ends in an appsink of BGR or gray pictures.
 
-    settings: properties of its element that is named `source`, where they need no quoting.
+    answer: seconds that a picture may take. settings: properties of its element that is named `source`, where they need
+    no quoting.
     """
 
-    def __init__(self, pipeline: str, *, name: str, todo: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, pipeline: str, *, name: str, todo: str, answer: float, settings: Mapping[str, str] | None = None
+    ) -> None:
         """Start the pipeline. Raises SourceError where GStreamer is missing and where the pipeline does not start."""
         self._gst = gst = gstreamer(name)
+        self._answer = answer
         self.fps: float | None = None
         self.failures = 0
         self._failed = ""
@@ -83,7 +86,7 @@ class Appsink:
 
     def _pull(self) -> Any:
         """The next sample, or None: after an error, at the end, or when none came in time."""
-        until = time.monotonic() + capture.ANSWER_SECONDS
+        until = time.monotonic() + self._answer
         while time.monotonic() < until and not self._error():
             sample = self._sink.emit("try-pull-sample", int(SLICE_SECONDS * self._gst.SECOND))
             if sample is not None or self._sink.get_property("eos"):

@@ -17,7 +17,7 @@ from edgead.frame import Frame, Image, LostFrame, Reading, Signal
 from edgead.handover import Handover
 from edgead.sources.address import redact
 from edgead.sources.base import Source
-from edgead.sources.capture import ANSWER_SECONDS, Capture, ffmpeg_backend, network_settings
+from edgead.sources.capture import CUT_OFF, Capture, ffmpeg_backend, network_settings, patience
 from edgead.sources.retry import Backoff, knock
 from edgead.sources.stall import STALL_SECONDS, Stall
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
 BROKEN = 3  # reads in a row that give nothing: a damaged picture costs one, a broken connection every one
-SILENT_SECONDS = 0.8 * ANSWER_SECONDS  # a read that took so long was cut off by its time-out
 DRAIN_SECONDS = 1.0  # the longest that old frames are looked for after a connection
+WAITING = 1000  # with `freshest`: one frame, and news of lost ones, behind which a frame would grow old
 AT_ONCE = 0.25  # of a frame period: a frame that comes sooner was waiting in a buffer
 SETTLE_SECONDS = 0.005
 LOG_SECONDS = 10.0  # a connection that comes and goes is logged no more often
@@ -62,9 +62,9 @@ class Camera(Source):
     is an error of `open`; with `wait` the camera is waited for like later.
 
     stall: seconds without a new picture, or with the same one again and again, after which an alarm is raised: one
-    LostFrame. While it is up, repeated pictures are not delivered, as no part may be judged by the picture of another;
-    those that came before the alarm were. A new picture ends it. 0 switches it off, for scenes without a sensor's
-    noise.
+    LostFrame. A connection without a picture for half of that, 5 s at least, is made again (`patience`). While the
+    alarm is up, repeated pictures are not delivered, as no part may be judged by the picture of another; those that
+    came before it were. A new picture ends it. 0 switches it off, for scenes without a sensor's noise.
 
     is_there: says in a second, without taking the camera, why an attempt to connect is not worth it. settle: seconds
     for which a picture is held back, to see whether the connection ends right behind it: a decoder then gives what it
@@ -107,7 +107,8 @@ class Camera(Source):
         capture = None if self._wait else self._connect()
         self.fps = capture.fps if capture else None
         self._drained, self._last, self._cut = 0, -1, -1
-        self._frames, self._closing, self._stall = Handover(1), threading.Event(), Stall(self._seconds)
+        self._frames = Handover(WAITING if self.freshest else 1)
+        self._closing, self._stall = threading.Event(), Stall(self._seconds)
         taken = (capture, self._stall, self._frames, self._closing)
         self._grabber = threading.Thread(target=self._run, args=taken, name="edgead-camera", daemon=True)
         self._grabber.start()
@@ -151,7 +152,7 @@ class Camera(Source):
                     capture.close()
                 if closing.is_set():
                     return
-                frames.put(self._lost(f"the connection is lost: {reason}"))
+                _give(frames, self._lost(f"the connection is lost: {reason}"), stall)
                 capture = self._reconnect(reason, closing)
         except BaseException as error:  # noqa: BLE001 - it is raised again in `read`
             frames.end(error)
@@ -189,7 +190,7 @@ class Camera(Source):
                 took = time.monotonic() - asked
                 if took < AT_ONCE * period:
                     self._cut = self._last
-                if took > SILENT_SECONDS:
+                if took > CUT_OFF * patience(self._seconds):
                     return f"no picture came for {took:.0f} s"
                 if capture.failures >= BROKEN:
                     return "no more pictures come"
@@ -197,13 +198,13 @@ class Camera(Source):
                 if capture.failures:
                     continue  # it may be the end of the connection, which is one piece of news and not three
             for why in damaged:
-                frames.put(self._lost(why))
+                _give(frames, self._lost(why), stall)
             damaged.clear()
             if isinstance(image, str):
                 continue
             alarmed = stall.alarmed
             if alarm := stall.see(image):
-                frames.put(self._alarm(alarm))
+                _give(frames, self._alarm(alarm), stall)
             if alarmed and not stall.alarmed:
                 log.info("camera %s gives new pictures again", self.name)
             if stall.alarmed:
@@ -216,7 +217,7 @@ class Camera(Source):
                 drained_until = 0.0
             frame = self._frame(image, captured_at=captured_at)
             self._last = frame.frame_id
-            if not frames.put(frame, replaces=self.freshest):
+            if not _give(frames, frame, stall, replaces=self.freshest):
                 return ""
         return ""
 
@@ -227,6 +228,16 @@ class Camera(Source):
     def _number(self) -> int:
         with self._counting:
             return super()._number()
+
+
+def _give(
+    frames: Handover[Frame | LostFrame], reading: Frame | LostFrame, stall: Stall, *, replaces: bool = False
+) -> bool:
+    """Hand a reading over, without a suspicion against the camera where nobody takes it; False when it is closed."""
+    began = time.monotonic()
+    given = frames.put(reading, replaces=replaces)
+    stall.held(time.monotonic() - began)
+    return given
 
 
 def device_camera(device: int | str, *, stall: float = STALL_SECONDS, wait: bool = False) -> Camera:
@@ -249,7 +260,7 @@ def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = F
     settle = 0.0 if address.lower().startswith("http") else SETTLE_SECONDS
     return Camera(
         name,
-        lambda: by_ffmpeg(address, name),
+        lambda: by_ffmpeg(address, name, patience(stall)),
         stall=stall,
         wait=wait,
         is_there=lambda: knock(address),
@@ -257,12 +268,13 @@ def network_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = F
     )
 
 
-def by_ffmpeg(address: str, name: str) -> Capture:
-    """A connection to a camera on the network. Raises SourceError, also where the camera is there and sends nothing:
-    OpenCV calls that open when its time is up, and would wait as long again for the first picture."""
+def by_ffmpeg(address: str, name: str, answer: float) -> Capture:
+    """A connection to a camera on the network that answers within so many seconds. Raises SourceError, also where the
+    camera is there and sends nothing: OpenCV calls that open when its time is up, and would wait as long again for the
+    first picture."""
     asked = time.monotonic()
-    capture = Capture(address, ffmpeg_backend(), name=name, settings=network_settings(), todo=ADVICE)
-    if (took := time.monotonic() - asked) > SILENT_SECONDS:
+    capture = Capture(address, ffmpeg_backend(), name=name, settings=network_settings(answer), todo=ADVICE)
+    if (took := time.monotonic() - asked) > CUT_OFF * answer:
         capture.close()
         raise SourceError(f"it answers, but sent no picture for {took:.0f} s", name, ADVICE)
     return capture

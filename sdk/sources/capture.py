@@ -13,7 +13,8 @@ import cv2
 from edgead.errors import SourceError
 from edgead.frame import Image
 
-ANSWER_SECONDS = 5  # the longest that a network camera may take to open, or to give a frame
+ANSWER_SECONDS = 5.0  # the longest that a camera may take to open, or to give a frame; see `patience`
+CUT_OFF = 0.8  # a read that took this share of the longest was cut off by its time-out
 FAILURES = 10  # reads in a row that give nothing before a capture has failed for good
 
 # FFmpeg writes a line per damaged macroblock, on some builds to stdout: gigabytes in a month, none names its frame.
@@ -79,11 +80,20 @@ class Capture:
         return chr(max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_TYPE)))) in "PB"
 
 
-def network_settings() -> list[int]:
-    """Settings for a network camera: answers bounded in time, and no decoder threads, as each holds back one frame."""
+def patience(stall: float) -> float:
+    """How many seconds without a picture end a connection to a camera with this alarm: half of those until the alarm,
+    so that another one has been tried before, but no less than ANSWER_SECONDS. FFmpeg opens a camera with its third
+    picture: one that gives a picture a minute needs an alarm after more than four."""
+    return max(ANSWER_SECONDS, stall / 2)
+
+
+def network_settings(answer: float) -> list[int]:
+    """Settings for a network camera: answers within so many seconds, and no decoder threads, as each holds back one
+    frame."""
+    milliseconds = min(round(answer * 1000), (1 << 31) - 1)
     return [
-        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, ANSWER_SECONDS * 1000),
-        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, ANSWER_SECONDS * 1000),
+        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds),
+        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds),
         *(cv2.CAP_PROP_N_THREADS, 1),
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgead.errors import DataError, SourceError
-from edgead.frame import Reading, Signal
+from edgead.frame import Frame, Reading, Signal
 from edgead.sources import IMAGES
 from edgead.sources.base import Source
 
@@ -19,13 +19,16 @@ class ImageSource(Source):
 
     def _read(self, path: Path) -> Reading:
         """The image of a file, or the news that it cannot be read."""
-        from edgead.data.images import read_image
-
         try:
-            image = read_image(path)
+            return self._image(path)
         except DataError as error:
             return self._lost(error.what, source=str(path))
-        return self._frame(np.ascontiguousarray(image[..., ::-1]), source=str(path))
+
+    def _image(self, path: Path) -> Frame:
+        """The image of a file. Raises DataError where it cannot be read."""
+        from edgead.data.images import read_image
+
+        return self._frame(np.ascontiguousarray(read_image(path)[..., ::-1]), source=str(path))
 
 
 class ImageFiles(ImageSource):
@@ -66,9 +69,9 @@ class ImageFiles(ImageSource):
 
 
 def _is_image(path: Path) -> bool:
-    return has_image_name(path) and path.is_file()
+    return has_image_name(path.name) and path.is_file()
 
 
-def has_image_name(path: Path) -> bool:
+def has_image_name(name: str) -> bool:
     """Whether a file is called as an image is, and is not hidden."""
-    return path.suffix.lower() in IMAGES and not path.name.startswith(".")
+    return name.lower().endswith(IMAGES) and not name.startswith(".")

@@ -10,7 +10,7 @@ from edgead.errors import SourceError
 from edgead.sources.address import redact
 from edgead.sources.appsink import Appsink
 from edgead.sources.camera import Camera, Grabs
-from edgead.sources.capture import Capture, has_gstreamer
+from edgead.sources.capture import Capture, has_gstreamer, patience
 from edgead.sources.stall import STALL_SECONDS
 
 # The reader takes frames at once and decides itself which to drop; a queue in the sink would only add lag.
@@ -47,6 +47,6 @@ def _pipeline_camera(spec: str, pipeline: str, stall: float, wait: bool) -> Came
     def connect() -> Grabs:
         if has_gstreamer():
             return Capture(pipeline, cv2.CAP_GSTREAMER, name=name, todo=todo)
-        return Appsink(pipeline, name=name, todo=todo)
+        return Appsink(pipeline, name=name, todo=todo, answer=patience(stall))
 
     return Camera(name, connect, stall=stall, wait=wait)

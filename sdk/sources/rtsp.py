@@ -9,7 +9,7 @@ from edgead.errors import SourceError
 from edgead.sources.address import redact
 from edgead.sources.appsink import Appsink, gstreamer
 from edgead.sources.camera import ADVICE, SETTLE_SECONDS, Camera, Grabs, by_ffmpeg
-from edgead.sources.capture import Capture
+from edgead.sources.capture import Capture, patience
 from edgead.sources.gstreamer import BGR_SINK, FROM_NVMM
 from edgead.sources.retry import knock
 from edgead.sources.stall import STALL_SECONDS
@@ -27,23 +27,24 @@ def rtsp_camera(address: str, *, stall: float = STALL_SECONDS, wait: bool = Fals
     GStreamer is taken where this Python has it, and with it the decoder of the device. A camera that it cannot play,
     for want of a decoder, or because it sends over UDP alone, is given to FFmpeg.
     """
-    connect = _Connect(address)
+    connect = _Connect(address, patience(stall))
     return Camera(connect.name, connect, stall=stall, wait=wait, is_there=lambda: knock(address), settle=SETTLE_SECONDS)
 
 
 class _Connect:
     """Opens one camera, again and again. Once GStreamer has played it, nothing else is tried."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, answer: float) -> None:
         self.name = redact("".join(address.split()))  # a space in a password would end the address
-        self._address = address
+        self._address, self._answer = address, answer
         self._played = self._said = False
 
     def __call__(self) -> Grabs:
         if not has_rtsp():
             return self._by_ffmpeg()
         try:
-            capture = Appsink(pipeline(), name=self.name, todo=ADVICE, settings={"location": self._address})
+            settings = {"location": self._address}
+            capture = Appsink(pipeline(), name=self.name, todo=ADVICE, answer=self._answer, settings=settings)
         except SourceError as error:
             if self._played:
                 raise
@@ -56,7 +57,7 @@ class _Connect:
         return capture
 
     def _by_ffmpeg(self) -> Capture:
-        return by_ffmpeg(self._address, self.name)
+        return by_ffmpeg(self._address, self.name, self._answer)
 
 
 @functools.cache

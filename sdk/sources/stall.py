@@ -39,6 +39,10 @@ class Stall:
             return ""
         return self._raise(f"the camera gives the same picture for {self.seconds:g} s")
 
+    def held(self, seconds: float) -> None:
+        """Take note that nobody took the camera's pictures for so long: that says nothing of the camera."""
+        self._changed += seconds
+
     def wait(self) -> str:
         """Take note that nothing came until now. The reason for the alarm when it goes up, else nothing."""
         return self._raise(f"the camera gives no picture for {self.seconds:g} s") if self.seconds else ""

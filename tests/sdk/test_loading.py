@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -222,6 +223,29 @@ def test_an_engine_in_the_cache_that_does_not_load_is_built_again(fp32_bundle, t
         load(fp32_bundle, build=False)
     load(fp32_bundle)
     assert "built again" in caplog.text
+    load(fp32_bundle, build=False)
+
+
+def test_one_that_cannot_be_removed_from_the_cache_is_not_asked_for_again(fp32_bundle, tmp_path, monkeypatch, caplog):
+    """As in a container whose cache came with the image, and is read-only."""
+    monkeypatch.setenv("EDGEAD_CACHE", str(tmp_path))
+    cache.store(engine_key(read_bundle(fp32_bundle), "openvino", "fp32"), b"of other instructions")
+    monkeypatch.setattr(cache, "discard", lambda key: None)
+    monkeypatch.setattr(cache, "store", refuse)
+    assert np.isfinite(load(fp32_bundle))
+    assert caplog.text.count("built again") == 1
+
+
+def refuse(*_):
+    raise EngineError("the cache cannot be written", "cache")
+
+
+def test_processes_that_build_at_once_share_what_they_built(fp32_bundle, folder):
+    code = f"import edgead; edgead.load({str(fp32_bundle)!r}, target='openvino').close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    (entry,) = folder.iterdir()
+    assert entry.suffix == ".engine"
     load(fp32_bundle, build=False)
 
 

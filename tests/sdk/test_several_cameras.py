@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections import Counter
 
@@ -73,7 +74,7 @@ def names(count):
 
 
 def test_every_frame_of_each_is_judged_in_its_order_and_in_batches():
-    judge = Counting(0.002)
+    judge = Counting(0.01)
     with Stream(judge, [Paced(name, 60, live=False) for name in names(4)]) as run:
         assert run.policy == "every"
         found = [(result.source, result.frame_id) for result in run]
@@ -85,19 +86,37 @@ def test_every_frame_of_each_is_judged_in_its_order_and_in_batches():
 
 
 def test_the_freshest_of_each_is_judged_and_a_fast_camera_takes_nothing_from_a_slow_one():
-    judge = Counting(0.02)
-    cameras = [Paced("slow", 20, period=0.05), Paced("fast", 1000, period=0.001)]
+    judge = Counting(0.04)
+    cameras = [Paced("slow", 20, period=0.1), Paced("fast", 2000, period=0.001)]
     with Stream(judge, cameras) as run:
         assert run.policy == "latest"
-        found = [(result.source, result.frame_id, time.time() - result.captured_at) for result in run]
+        found = [(result.source, result.frame_id, result.timing) for result in run]
     counts = Counter(source for source, _, _ in found)
-    assert counts["slow"] >= 17  # each of its frames comes while a call runs, and is in the next
+    assert counts["slow"] >= 15  # each of its frames comes while a call runs, and is in the next
     assert 0.2 * sum(counts.values()) < counts["slow"] < 0.8 * sum(counts.values())
     for name in ("slow", "fast"):
         order = [number for source, number, _ in found if source == name]
         assert order == sorted(set(order))
-    assert np.median([age for _, _, age in found]) < 0.06
-    assert run.summary.dropped + run.summary.judged == run.summary.frames == 1020
+    assert np.median([timing["total"] - timing["infer"] for _, _, timing in found]) < 100
+    assert run.summary.dropped + run.summary.judged == run.summary.frames == 2020
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("periods", [(0.04,) * 4, (0.005, 0.04, 0.04, 0.04)])
+def test_none_waits_for_ever_where_the_engine_is_slower_than_all(batch, periods):
+    """Four cameras in step, or one that always has a newer frame, and an engine that takes a half of them or less."""
+    judge = Counting(0.02 * batch)
+    judge.max_batch = batch
+    stop = threading.Event()
+    cameras = [Paced(name, 10_000, period=period) for name, period in zip(names(4), periods, strict=True)]
+    counts: Counter[str] = Counter()
+    with Stream(judge, cameras, stop=stop) as run:
+        for result in run:
+            counts[result.source] += 1
+            if counts.total() == 100:
+                stop.set()
+    assert run.summary.dropped > 50
+    assert len(counts) == 4 and min(counts.values()) > 0.5 * max(counts.values())
 
 
 def test_one_camera_that_breaks_ends_the_run_with_its_cause():
@@ -132,10 +151,10 @@ def test_a_refused_frame_in_a_batch_is_lost_alone():
 
 def test_a_turn_is_told_while_nothing_comes():
     turns: list[float] = []
-    with Stream(Counting(), Paced("slow", 2, period=0.5), on_turn=lambda: turns.append(time.monotonic())) as run:
+    with Stream(Counting(), Paced("slow", 2, period=2), on_turn=lambda: turns.append(time.monotonic())) as run:
         list(run)
     assert len(turns) >= 4
-    assert max(after - before for before, after in itertools.pairwise(turns)) < 0.5
+    assert max(after - before for before, after in itertools.pairwise(turns)) < 1.5
 
 
 def test_a_real_detector_says_of_each_what_it_says_of_it_alone(fp32_bundle, parts):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +68,8 @@ class Script(Source):
 
 class Brightness:
     """A detector whose score is the mean of the image; a step takes the seconds given, or raises what it is given."""
+
+    max_batch = 1
 
     def __init__(self, *, prepare: object = 0.0, infer: object = 0.0, judge: object = 0.0, fail_at: int = 0) -> None:
         self._steps = {"prepare": prepare, "infer": infer, "judge": judge}
@@ -147,7 +151,7 @@ def no_thread_stays() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     gc.collect()
-    until = time.monotonic() + 3
+    until = time.monotonic() + 20
     while (left := set(threading.enumerate()) - before) and time.monotonic() < until:
         time.sleep(0.01)
     assert not left
@@ -182,18 +186,17 @@ def test_the_default_policy_follows_the_source() -> None:
 
 
 def test_latest_bounds_the_lag_and_counts_what_it_drops() -> None:
-    period, inference = 0.01, 0.05
+    period, inference = 0.04, 0.2
     sink = Memory()
-    source = Script([True] * 100, live=True, period=period)
+    source = Script([True] * 50, live=True, period=period)
     with Stream(Brightness(infer=inference), source, sinks=[sink]) as run:
-        lags = [time.time() - result.captured_at for result in run]
-    assert 15 <= len(lags) <= 25
-    # frame periods and one inference; half of the lags, as the machine may be busy with something else meanwhile
-    assert np.median(lags) < 2 * period + inference
-    assert max(lags) < 5 * inference
-    assert run.summary.dropped == 100 - len(lags)
+        timings = [result.timing for result in run]
+    assert 4 <= len(timings) <= 12
+    # two frame periods and one inference; half of the frames, as the machine may be busy with something else meanwhile
+    assert np.median([timing["total"] - timing["infer"] for timing in timings]) < 2 * period * 1e3
+    assert run.summary.dropped == 50 - len(timings)
     assert sink.ids == sorted(set(sink.ids))
-    assert sink.ids[-1] == 99  # the newest frame is never the one that is dropped
+    assert sink.ids[-1] == 49  # the newest frame is never the one that is dropped
     assert balanced(run)
 
 
@@ -248,11 +251,11 @@ def test_a_frame_that_the_detector_refuses_is_a_fault(step: str) -> None:
 
 
 def test_capture_inference_and_sinks_overlap() -> None:
-    sink = Memory(seconds=0.01)
-    detector = Brightness(prepare=0.01, infer=0.01)
-    with Stream(detector, Script([True] * 40), sinks=[sink]) as run:
+    sink = Memory(seconds=0.05)
+    detector = Brightness(prepare=0.05, infer=0.05)
+    with Stream(detector, Script([True] * 20), sinks=[sink]) as run:
         list(run)
-    assert run.summary.duration < 40 * 0.03 * 0.75  # one after the other it takes 1.2 s
+    assert run.summary.duration < 20 * 0.15 * 0.75  # one after the other it takes 3 s, at once 1.1
     assert detector.threads["prepare"] == {"edgead-capture"}
     assert detector.threads["infer"] == {threading.current_thread().name}
     assert sink.threads == {"edgead-sinks"}
@@ -266,10 +269,10 @@ def test_timing_holds_every_stage_and_adds_up() -> None:
         assert set(timing) == {"capture", "prepare", "wait", "infer", "judge", "total"}
         parts = timing["prepare"] + timing["wait"] + timing["infer"] + timing["judge"]
         assert timing["prepare"] >= 20 and timing["infer"] >= 30 and timing["judge"] >= 10
-        assert parts - 1 <= timing["total"] < parts + 50
+        assert parts - 1 <= timing["total"] < parts + 500
     stages = run.summary.to_json()["milliseconds"]
     assert set(stages) == {"capture", "prepare", "wait", "infer", "judge", "sinks", "total"}
-    assert 38 <= stages["sinks"]["p50"] < 100
+    assert 38 <= stages["sinks"]["p50"] < 500
     assert stages["capture"]["p95"] >= 60  # mostly waiting for the camera
 
 
@@ -291,7 +294,9 @@ def test_the_sinks_are_flushed_when_the_line_pauses(monkeypatch: pytest.MonkeyPa
     with Stream(Brightness(), Script([True, Signal.TIMEOUT]), sinks=[sink], stop=stop) as run:
         results = iter(run)
         next(results)
-        time.sleep(0.3)
+        until = time.monotonic() + 20
+        while sink.flushed < 2 and time.monotonic() < until:
+            time.sleep(0.05)
         assert sink.flushed >= 2
         stop.set()
         assert list(results) == []
@@ -349,7 +354,7 @@ def test_stop_ends_a_run_that_waits_for_a_camera() -> None:
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
     assert list(stream(Brightness(), Script([Signal.TIMEOUT], live=True), stop=stop)) == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < capture.STOP_SECONDS
 
 
 def test_a_source_that_ignores_its_timeout_does_not_hang_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +371,7 @@ def test_a_source_that_ignores_its_timeout_does_not_hang_the_run(monkeypatch: py
     began = time.monotonic()
     with pytest.raises(SourceError, match="does not answer"):
         list(stream(Brightness(), Stuck([]), sinks=[sink], stop=stop))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8  # it would answer after ten
     assert sink.closed == 1
     freed.set()
 
@@ -472,7 +477,7 @@ def test_a_sink_that_fails_ends_a_run_that_waits_for_a_camera() -> None:
     began = time.monotonic()
     with pytest.raises(SinkError, match="why"):
         list(stream(Brightness(), source, policy="every", sinks=[Memory(write=SinkError("why"))]))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < capture.STOP_SECONDS
 
 
 def test_an_error_in_the_callback() -> None:
@@ -484,6 +489,126 @@ def test_an_error_in_the_callback() -> None:
         list(stream(Brightness(), source, sinks=[sink], on_fault=callback))
     assert sink.ids == [0, 1]
     assert source.closed == 1 and sink.closed == 1
+
+
+class Rules:
+    """Rules that change nothing, and fail at their end where they are told to."""
+
+    def __init__(self, **errors: Exception) -> None:
+        self._errors = errors
+        self.closed = 0
+
+    def _do(self, step: str) -> list[Any]:
+        if step in self._errors:
+            raise self._errors[step]
+        return []
+
+    def apply(self, result: Result, frame: Frame) -> list[Any]:
+        return [(result, frame)]
+
+    def lost(self, lost: LostFrame) -> list[Any]:
+        return []
+
+    def finish(self) -> list[Any]:
+        return self._do("finish")
+
+    def cut_off(self) -> list[Any]:
+        return self._do("cut_off")
+
+    def close(self) -> None:
+        self.closed += 1
+        self._do("close")
+
+
+@pytest.mark.parametrize("step", ["finish", "cut_off", "close"])
+def test_an_error_of_the_rules_at_their_end_leaves_no_sink_open(step: str) -> None:
+    sink, rules = Memory(), Rules(**{step: BoomError("why")})
+    with (
+        pytest.raises(BoomError, match="why"),
+        Stream(Brightness(), Script([True] * 5), sinks=[sink], rules=rules) as run,  # type: ignore[arg-type]
+    ):
+        list(run)
+    assert sink.ids == list(range(5))
+    assert sink.closed == rules.closed == 1
+
+
+@pytest.mark.parametrize("refused", range(4))
+def test_a_system_that_refuses_a_thread_ends_the_others(refused: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, iter(range(10))
+
+    def refuse_one(thread: threading.Thread) -> None:
+        if next(started) == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    sinks, sources = [Memory(), Memory()], [Script([True] * 5), Script([True] * 5)]
+    sources[1].name = "another"
+    run = Stream(Brightness(), sources, policy="every", sinks=sinks)
+    monkeypatch.setattr(threading.Thread, "start", refuse_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        run.__enter__()
+    assert [sink.closed for sink in sinks] == [int(refused > 0), int(refused > 1)]
+    assert [source.opened for source in sources] == [source.closed for source in sources]
+
+
+def test_an_interrupt_while_the_sinks_open_ends_them() -> None:
+    class Interrupted(Memory):
+        def open(self) -> None:
+            super().open()
+            signal.raise_signal(signal.SIGALRM)
+            time.sleep(0.1)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    source, sink = Script([True] * 5), Interrupted()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), Stream(Brightness(), source, sinks=[sink]):
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert sink.closed == 1 and source.opened == source.closed == 0
+
+
+@pytest.mark.parametrize("where", ["prepare", "read"])
+def test_a_line_that_hangs_does_not_say_that_it_works(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(capture, "HANGING_SECONDS", 0.5)
+    freed, turns = threading.Event(), []
+
+    class Hangs(Script):
+        def read(self, timeout: float) -> Reading:
+            if where == "read" and self.delivered == 2:
+                freed.wait(30)
+            return super().read(timeout)
+
+    class Detector(Brightness):
+        def prepare(self, image: Image) -> Image:
+            if where == "prepare" and image[0, 0, 0] == 3:
+                freed.wait(30)
+            return super().prepare(image)
+
+    def turn() -> None:
+        turns.append(time.monotonic())
+
+    with Stream(Detector(), Hangs([True] * 4), on_turn=turn) as run:
+        results = iter(run)
+        assert [next(results).frame_id for _ in range(2)] == [0, 1]
+        hung = time.monotonic()
+        threading.Timer(2.5, freed.set).start()
+        assert [result.frame_id for result in results] == [2, 3]  # it may come back
+    assert not [moment for moment in turns if hung + 1.2 < moment < hung + 2.4]
+    assert caplog.text.count("script: no answer") == 1
+
+
+def test_an_engine_that_takes_its_time_is_no_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "HANGING_SECONDS", 0.2)
+    turns: list[int] = []
+    with Stream(Brightness(infer=0.3), Script([True] * 9), on_turn=lambda: turns.append(1)) as run:
+        assert len(list(run)) == 9
+    assert len(turns) == 9  # the source waited for room for longer
 
 
 def test_the_first_error_is_the_one_raised() -> None:

@@ -51,6 +51,19 @@ def test_frames_that_resemble_each_other_count_as_fewer(correlation, expected):
     assert np.mean(times) == pytest.approx(expected, rel=0.25)
 
 
+@pytest.mark.parametrize("kinds", [2, 3, 20])
+def test_scores_that_are_equal_do_not_resemble_each_other_by_their_order(kinds):
+    """As of an engine in INT8, or of many parts without any anomaly."""
+    random = np.random.default_rng(0)
+    assert np.mean([correlation_time(random.integers(0, kinds, 500)) for _ in range(20)]) < 1.2
+    assert correlation_time(np.full(500, 0.25)) == 500
+    scores = Scores(Reference.of_scores(random.integers(0, kinds, 200)))
+    (change,) = (
+        change for score in random.integers(0, kinds, 500) + kinds for change in scores.observe(FRAME, result(score))
+    )
+    assert change.value == 1
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.6, 0.9])
 @pytest.mark.parametrize("images", [30, 300])
 @pytest.mark.parametrize("make", [bundled, Reference.of_scores])

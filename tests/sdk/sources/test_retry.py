@@ -34,4 +34,4 @@ def test_knocking_tells_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_there_is_no_telling_nothing_is_said(address: str) -> None:
     began = time.monotonic()
     assert knock(address) == ""
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.9  # none was waited for

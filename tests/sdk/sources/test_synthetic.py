@@ -36,16 +36,16 @@ def test_without_fps_it_is_a_file_and_with_fps_a_camera() -> None:
     assert source.live and source.fps == 20
     moments = [reading.captured_at for reading in read_all(source.name) if isinstance(reading, Frame)]
     assert len(moments) == 10
-    assert 0.4 < moments[-1] - moments[0] < 1.5
+    assert 0.4 < moments[-1] - moments[0] < 10
 
 
 def test_a_frame_that_is_not_due_is_a_timeout() -> None:
-    with open_source("synthetic://?size=64&fps=2") as source:
+    with open_source("synthetic://?size=64&fps=0.3") as source:
         assert isinstance(source.read(1), Frame)
         began = time.monotonic()
         assert source.read(0.1) is Signal.TIMEOUT
-        assert 0.09 < time.monotonic() - began < 0.3
-        assert isinstance(source.read(1), Frame)
+        assert 0.09 < time.monotonic() - began < 2
+        assert isinstance(source.read(20), Frame)
 
 
 @pytest.mark.parametrize(
