@@ -51,7 +51,7 @@ def test_commands_and_code_run_as_printed(desk):
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     run = ["bash", "-euc", small]
-    done = subprocess.run(run, cwd=desk, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(run, cwd=desk, env=environment, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stderr
     for name in (
         "part.edgead",
