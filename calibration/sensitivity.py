@@ -43,14 +43,19 @@ class LayerSensitivity:
 
 
 def sensitivities(
-    graph: bytes, quantised: bytes, images: NDArray[np.uint8], progress: Progress = silent
+    graph: bytes,
+    quantised: bytes,
+    images: NDArray[np.uint8],
+    progress: Progress = silent,
+    *,
+    found: Mapping[str, Rounding] | None = None,
 ) -> tuple[LayerSensitivity, ...]:
     """Every layer of `quantised` that reads INT8, in the order of the graph.
 
     graph: the float32 detector graph; quantised: the same with Q/DQ. images: uint8 [N, H, W, 3]; a dozen tell. The
-    detector runs once for each layer.
+    detector runs once for each layer. found: the layers' roundings, where somebody has measured them already.
     """
-    found = roundings(graph, quantised, images)
+    found = found or roundings(graph, quantised, images)
     reference = _maps(onnx.load_from_string(graph), images)
     errors = {}
     for done, name in enumerate(found, 1):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from edgead.engines.base import Engine
 from edgead.engines.choice import choose as choose_engine
 from edgead.engines.targets import candidates, choose
 from edgead.errors import EngineError
+from edgead.export import mixed
 from edgead.export.graphs import make_graph
 from edgead.export.options import BuildOptions
 from edgead.export.tensorrt import Plan, PlanOptions, build_plan, check_options, convolution_report
@@ -111,7 +111,7 @@ def build_engine(
     options = replace(options, plan=_plan_options(options.plan, bundle, target))
     roles = assign_roles(dataset, bundle.manifest)
     runs_here = next(c for c in candidates() if c.target == target).reason is None
-    verifier = Verifier(bundle, roles, options.threshold, labelled, progress)
+    verifier = Verifier(bundle, roles, options.threshold, labelled, progress, choosing=options.chooses)
 
     def run(graph: bytes, told: Progress, plan: Plan | None = None) -> Engine:
         if not runs_here:
@@ -124,21 +124,19 @@ def build_engine(
     with run(graph, progress, plan) as engine:
         verifier.check_runtime(engine, graph)
         verified = verifier.verify(engine, emulated=not runs_here, progress=progress)
-        comparison = check_gate(verified.comparison, options.budget, f"{path} {options.precision} on {target}")
+        what, todo = f"{path} {options.precision} on {target}", mixed.MENDS if options.precision == "mixed" else ""
+        comparison = check_gate(verified.comparison, options.budget, what, todo=todo)
         pace = _pace(bundle, engine, target, options.precision) if runs_here else None
     variant = replace(verified, comparison=comparison).variant(options.precision)
 
     def add(now: Bundle) -> Bundle:
         return now.with_variant(options.precision, variant, members).preferring(options.precision)
 
-    # The engine takes its place after the bundle: an entry in the cache means that the build was whole.
-    keeping: AbstractContextManager[Path | None] = nullcontext()
+    entry = None
     if runs_here:
-        keeping = cache.storing(engine_key(add(bundle), target, options.precision, options.plan.changes), plan.data)
-    with keeping as entry:
+        built, entry = _keep(path, bundle, add, target, options, plan.data)
+    else:
         built = change_bundle(path, bundle, add)
-        if runs_here and target != "openvino":
-            choose_engine(engine_key(built, target, options.precision, {}), options.plan.changes)
     return BuildReport(
         built,
         target,
@@ -152,6 +150,18 @@ def build_engine(
         plan.gpu_layers,
         pace,
     )
+
+
+def _keep(
+    path: Path, bundle: Bundle, add: Callable[[Bundle], Bundle], target: str, options: BuildOptions, engine: bytes
+) -> tuple[Bundle, Path]:
+    """Change the bundle and put the engine into this machine's cache: the changed bundle, and the entry. The engine
+    takes its place after the bundle, so that an entry in the cache means that the build was whole."""
+    with cache.storing(engine_key(add(bundle), target, options.precision, options.plan.changes), engine) as entry:
+        built = change_bundle(path, bundle, add)
+        if target != "openvino":
+            choose_engine(engine_key(built, target, options.precision, {}), options.plan.changes)
+    return built, entry
 
 
 def _pace(bundle: Bundle, engine: Engine, target: str, precision: str) -> float | None:

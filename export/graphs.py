@@ -134,11 +134,11 @@ class _Quantising:
 
     def _compared(self, graph: bytes, told: Progress) -> Comparison:
         with self._run(graph, told) as engine:
-            return self._verifier.verify(engine, progress=told).comparison
+            return self._verifier.try_out(engine, told)
 
     def _tried(self, quantiser: Quantiser) -> tuple[LayerSensitivity, ...]:
-        whole = quantiser.graph(quantiser.layers)
-        return sensitivities(self._source, whole, self._verifier.held.spread(TRIED_ON), self._progress)
+        whole, images = quantiser.graph(quantiser.layers), self._verifier.choosing.spread(TRIED_ON)
+        return sensitivities(self._source, whole, images, self._progress, found=quantiser.roundings)
 
     def _searched(
         self, quantiser: Quantiser, floats: Mapping[str, str], rows: tuple[LayerSensitivity, ...]

@@ -8,6 +8,7 @@ from edgead.errors import GateRefused
 from edgead.export.verification.comparison import Comparison
 from edgead.export.verification.gate import Budget, worst
 
+MENDS = "use fp16 or fp32, calibrate with more or other images, or raise the budget"
 Compared = Callable[[frozenset[str]], Comparison]
 """The detector with these layers in float, beside the fp32 graph."""
 
@@ -36,8 +37,7 @@ def fewest_floats(order: Sequence[str], compared: Compared, budget: Budget, what
     while faults(first(high)):
         if high >= len(order) - 1:
             reasons = "; ".join(faults(first(high))) + worst(known[first(high)])
-            todo = "use fp16 or fp32, calibrate with more or other images, or raise the budget"
-            raise GateRefused(f"refused: with {high} of {len(order)} layers in float: {reasons}", what, todo)
+            raise GateRefused(f"refused: with {high} of {len(order)} layers in float: {reasons}", what, MENDS)
         low, high = high, min(max(1, 2 * high), len(order) - 1)
     while high - low > 1:
         middle = (low + high) // 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from edgead.calibration.calibration_set import SIZE
 from edgead.calibration.quantize import MAX_LAYER_ERROR
 from edgead.export.plan_options import PlanOptions
+from edgead.export.trials import AUTO
 from edgead.export.verification.gate import Budget
 
 
@@ -30,3 +31,8 @@ class BuildOptions:
     threshold: str = ""
     budget: Budget = field(default_factory=Budget)
     plan: PlanOptions = field(default_factory=PlanOptions)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether several graphs are tried on images, and one of them is chosen."""
+        return self.precision == "mixed" or (self.precision == "int8" and self.method == AUTO)

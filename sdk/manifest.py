@@ -17,7 +17,8 @@ from edgead.evaluation.thresholds import Thresholds
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 4 << 20
-PRECISIONS = ("fp32", "fp16", "int8", "mixed")
+MAX_BATCH = 1024
+"""The largest batch of images that a bundle may be made for."""
 GOOD, BAD = "good", "bad"
 
 

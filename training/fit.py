@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from edgead.data.layout import Sample, split_validation
@@ -25,6 +30,8 @@ from edgead.training.models.base import DefectLearner, Foundation
 from edgead.training.options import FitOptions
 from edgead.training.pictures import Photographs, Pictures
 from edgead.training.run import WEIGHTS, Run, load_model, read_run
+
+_SEEDS = 1 << 32
 
 
 def fit(
@@ -55,9 +62,12 @@ def fit(
     DataError for an image that cannot be read.
     """
     options = options or fit_options(family)
-    options.check()
+    _check(options)
     torch.manual_seed(options.seed)
     model = build(family, dict(model_options or {}))
+    if min(model.options.height, model.options.width) < 1:
+        what = f"an input of {model.options.height} x {model.options.width} pixels is empty"
+        raise TrainingError(what, family, "change the option")
     foundation = model.options.foundation(options)
     if model.founded_on and not foundation and weights != "none":
         raise TrainingError(f"with these options {family} has no {model.founded_on}", weights, "leave it out")
@@ -74,14 +84,8 @@ def fit(
     )
     data = _data_record(train, validation, defects, examples, root, digest)
     run = Run(family, model.options.to_json(), asdict(options), data, {}, str(root.resolve()) if root else "")
-    if resume and (folder / "run.json").exists():
-        before = read_run(folder)
-        if not before.same_work(run):
-            raise TrainingError(
-                "the run was started with other options or images", folder, "give the same ones, or another folder"
-            )
-        if before.result:
-            return load_model(folder)
+    if resume and _finished(run, folder):
+        return load_model(folder)
     run.write(folder)
     history = History(folder, options.keep, after_epoch)
     extracted = model.frozen_features and options.features != "off"
@@ -97,6 +101,51 @@ def fit(
     replace(run, result=result).write(folder)
     (folder / RESUME).unlink(missing_ok=True)
     return load_model(folder)
+
+
+def _check(options: FitOptions) -> None:
+    """Raise TrainingError for values that cannot be, also for flags that Lightning would refuse only after the images
+    are read."""
+    options.check()
+    if not 0 <= options.seed < _SEEDS:
+        raise TrainingError(f"seed {options.seed} is not in 0 to {_SEEDS - 1}", "training", "change the option")
+    if options.threads < 0:
+        raise TrainingError(f"{options.threads} threads are too few", "training", "give 0 for all cores")
+    if not all(map(math.isfinite, (options.weight_decay, options.gradient_clip, options.learning_rate or 0.0))):
+        what = "learning rate, weight decay and gradient clip have to be finite numbers"
+        raise TrainingError(what, "training", "change the option")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # it advertises
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            Trainer(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy=options.strategy,
+                num_nodes=options.num_nodes,
+                precision=options.precision,  # type: ignore[arg-type]  # Lightning lists its literals
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
+        what = f"Lightning refuses the flags: {' '.join(str(error).split())}"
+        todo = "change the accelerator, devices, strategy, num nodes or precision"
+        raise TrainingError(what, "training", todo) from error
+
+
+def _finished(run: Run, folder: Path) -> bool:
+    """Whether the run in the folder has nothing left to do. Raises TrainingError where it is of other work than `run`;
+    there may be none yet."""
+    if not (folder / "run.json").exists():
+        return False
+    before = read_run(folder)
+    if not before.same_work(run):
+        todo = "give the same ones, or another folder"
+        raise TrainingError("the run was started with other options or images", folder, todo)
+    return bool(before.result)
 
 
 def _split_defects(

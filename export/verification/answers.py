@@ -20,7 +20,7 @@ class Answers:
     scores: NDArray[np.float32]
     maps: NDArray[np.float32]
 
-    def __getitem__(self, which: slice) -> Answers:
+    def __getitem__(self, which: slice | NDArray[np.bool_]) -> Answers:
         return Answers(self.scores[which], self.maps[which])
 
 

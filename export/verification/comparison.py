@@ -73,7 +73,8 @@ class Comparison:
     of these are None, and the pyramid empty, between two detectors, which answer in units of their own.
     rank_correlation: Spearman's, of the good images' scores. changed_verdicts: images that one rejects and the other
     does not, each by its own threshold; changed: their names, the largest change first. budget: what the gate allowed,
-    where one has judged.
+    where one has judged. chosen_by: how many images have chosen the engine among others that were tried, 0 where there
+    were none; chosen_apart: whether they are others than these.
     """
 
     target: str
@@ -91,6 +92,8 @@ class Comparison:
     changed_verdicts: int
     changed: tuple[str, ...]
     budget: dict[str, float] = field(default_factory=dict)
+    chosen_by: int = 0
+    chosen_apart: bool = False
 
     @property
     def images(self) -> int:

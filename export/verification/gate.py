@@ -13,8 +13,8 @@ MENDS = (
 )
 
 
-def _allowed(default: float, text: str) -> float:
-    allowed: float = field(default=default, metadata={"help": text})
+def _allowed(default: float, text: str, least: float = 0, most: float | None = None) -> float:
+    allowed: float = field(default=default, metadata={"help": text, "range": (least, most)})
     return allowed
 
 
@@ -29,9 +29,9 @@ class Budget:
     max_map_error: float = _allowed(
         0.3, "The root mean square of the maps' difference, as a share of the fp32 maps' standard deviation."
     )
-    max_changed: float = _allowed(0.05, "The share of verdicts that may change.")
+    max_changed: float = _allowed(0.05, "The share of verdicts that may change.", most=1)
     min_correlation: float = _allowed(
-        0.8, "Where no bad parts were photographed: the rank correlation that good parts' scores have to keep."
+        0.8, "Where no bad parts were photographed: the rank correlation that good parts' scores have to keep.", -1, 1
     )
 
     def faults(self, comparison: Comparison) -> list[str]:
@@ -66,7 +66,8 @@ def check_gate(comparison: Comparison, budget: Budget, what: str, *, todo: str =
     budget is exceeded; todo: what to do then, in place of the usual."""
     faults = budget.faults(comparison)
     if faults:
-        raise GateRefused(f"refused: {'; '.join(faults)}{worst(comparison)}", what, todo or MENDS)
+        others = " on images that had no say in the choice" if comparison.chosen_apart else ""
+        raise GateRefused(f"refused{others}: {'; '.join(faults)}{worst(comparison)}", what, todo or MENDS)
     return replace(comparison, budget=asdict(budget))
 
 

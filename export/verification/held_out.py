@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from edgead.synthetic.painted import paint
 
 MOST_PAINTED = 64
 """Copies with painted defects: beside as many good images, 4096 pairs to put in order."""
+PAINTED = " (painted)"
+"""What the name of such a copy has behind that of its original."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class HeldOut:
 
     names: of their files. images: uint8 [N, H, W, 3], RGB, as the graph reads them. anomalous: bool [N]. masks: bool
     [N, H, W], where they are defective; masked: bool [N], of which images that is known. painted: whether the defects
-    were painted, as nobody has photographed any.
+    were painted, as nobody has photographed any. kinds: the class of each image and what it
+    shows, `good` or a kind of defect; empty where nobody parts them.
     """
 
     names: tuple[str, ...]
@@ -35,6 +39,19 @@ class HeldOut:
     masks: NDArray[np.bool_]
     masked: NDArray[np.bool_]
     painted: bool
+    kinds: tuple[tuple[str, str], ...] = ()
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> HeldOut:
+        """Some of the images."""
+        return HeldOut(
+            tuple(itertools.compress(self.names, rows)),
+            self.images[rows],
+            self.anomalous[rows],
+            self.masks[rows],
+            self.masked[rows],
+            self.painted,
+            tuple(itertools.compress(self.kinds, rows)),
+        )
 
     @property
     def good(self) -> slice:
@@ -55,7 +72,7 @@ def hold_out(roles: Roles, manifest: Manifest, progress: Progress = silent) -> H
     images = load_images([*good, *bad], manifest.height, manifest.width, progress)
     if bad:
         return _labelled(good, bad, images)
-    return _painted([sample.name for sample in good], images, int(manifest.training.get("seed", 0)))
+    return _painted(good, images, int(manifest.training.get("seed", 0)))
 
 
 def _labelled(good: Sequence[Sample], bad: Sequence[Sample], images: NDArray[np.uint8]) -> HeldOut:
@@ -66,19 +83,26 @@ def _labelled(good: Sequence[Sample], bad: Sequence[Sample], images: NDArray[np.
             masks[row] = read_mask(sample.mask, height, width)
     anomalous = np.arange(len(images)) >= len(good)
     masked = np.array([not sample.anomalous or sample.mask is not None for sample in (*good, *bad)], bool)
-    return HeldOut(tuple(sample.name for sample in (*good, *bad)), images, anomalous, masks, masked, painted=False)
+    names, kinds = tuple(sample.name for sample in (*good, *bad)), tuple(map(_kind, (*good, *bad)))
+    return HeldOut(names, images, anomalous, masks, masked, painted=False, kinds=kinds)
 
 
-def _painted(names: Sequence[str], images: NDArray[np.uint8], seed: int) -> HeldOut:
+def _painted(good: Sequence[Sample], images: NDArray[np.uint8], seed: int) -> HeldOut:
+    names, kinds = [sample.name for sample in good], [_kind(sample) for sample in good]
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(images))[:MOST_PAINTED])
     pairs = [paint(images[index], random) for index in chosen]
     masks = np.concatenate([np.zeros(images.shape[:3], bool), np.stack([mask for _, mask in pairs])])
     return HeldOut(
-        (*names, *(f"{names[index]} (painted)" for index in chosen)),
+        (*names, *(f"{names[index]}{PAINTED}" for index in chosen)),
         np.concatenate([images, np.stack([painted for painted, _ in pairs])]),
         np.arange(len(masks)) >= len(images),
         masks,
         np.ones(len(masks), bool),
         painted=True,
+        kinds=(*kinds, *((kinds[index][0], "painted") for index in chosen)),
     )
+
+
+def _kind(sample: Sample) -> tuple[str, str]:
+    return sample.category, sample.defect

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgead.bench.engines import SLICE, pictures
 from edgead.detector import Detector
+from edgead.errors import SourceError
 from edgead.progress import Progress, silent
 from edgead.sources import open_source
 from edgead.streaming import Stream
@@ -53,7 +54,7 @@ def pipelines(
     engine on a frame in the host's memory, then its pipeline (capture, decode, resize, engine, judgement) on `frames`
     frames of `source`.
 
-    Raises SourceError where the source cannot be read.
+    Raises SourceError where the source cannot be read, or none of its frames judged.
     """
     measured = [Piped() for _ in detectors]
     turns = [(detector, piped) for _ in range(rounds) for detector, piped in zip(detectors, measured, strict=True)]
@@ -64,6 +65,9 @@ def pipelines(
             begin = time.perf_counter()
             inferring = [result.timing["infer"] / 1e3 for result in run]
             taken = time.perf_counter() - begin
+        if not inferring:
+            what = f"none of its {run.summary.frames} frames can be judged, so there is no speed to measure"
+            raise SourceError(what, run.summary.source, "give another source, or leave --source out")
         piped.pipeline.append(len(inferring) / taken)
         piped.inside.append(min(1.0, sum(inferring) / taken))
         piped.summary = run.summary

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgead.atomic import write_atomic
-from edgead.cli.options import PATH, check_writable, json_option, print_json
+from edgead.cli.options import PATH, check_folder, json_option, print_json
 from edgead.data.layout import read_dataset
 from edgead.data.loading import load_images
 from edgead.data.samples import Dataset, Sample
@@ -37,7 +37,7 @@ from edgead.training.run import load_model
 @json_option
 def attention_command(run: Path, data: Path, output: Path, count: int, seed: int, as_json: bool) -> None:
     """Draw what a LEA-Net sees: wrong colours, and the classifier's features before and after attention."""
-    check_writable(output)
+    check_folder(output)
     model, colorizer = _load(run)
     samples = _by_turns(read_dataset(data), count, seed)
     images = [_see(model, colorizer, sample) for sample in samples]

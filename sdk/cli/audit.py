@@ -41,8 +41,7 @@ def audit_command(
     for head in expect:
         if len(head.strip()) != 64 or set(head.strip().lower()) - set("0123456789abcdef"):
             raise click.UsageError(f"--expect takes 64 hexadecimal digits, not {head}")
-    if table:
-        check_writable(table)
+    check_writable(table, read=[database])
     with csv_table(table) if table else nullcontext() as add:
         found = audit(database, expect=expect, images=not no_images, found=add)
     if as_json:

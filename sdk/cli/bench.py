@@ -13,7 +13,9 @@ from edgead.bench.picture import draw
 from edgead.bench.table import lines
 from edgead.cli.options import (
     PATH,
+    PRECISION_HELP,
     PRECISIONS,
+    TARGET_HELP,
     TARGETS,
     as_text,
     check_writable,
@@ -32,7 +34,7 @@ from edgead.progress import progress_bar
     "precisions",
     type=click.Choice(PRECISIONS),
     multiple=True,
-    help="By default the one last built and verified; repeatable.",
+    help=f"{PRECISION_HELP.removesuffix('.')}; repeatable.",
 )
 @click.option(
     "--target",
@@ -41,7 +43,7 @@ from edgead.progress import progress_bar
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="Which runtime; repeatable.",
+    help=f"{TARGET_HELP.removesuffix('.')}; repeatable.",
 )
 @click.option(
     "--batch",
@@ -50,12 +52,17 @@ from edgead.progress import progress_bar
     multiple=True,
     help="Images in a call, besides 1; repeatable. By default 2, 4 and 8, as far as the bundle takes them.",
 )
-@click.option("--source", help="What to run the pipeline on; by default a rendered video of 1920 x 1080 pixels.")
+@click.option(
+    "--source",
+    metavar="SPEC",
+    help="What to run the pipeline on, as `edgead stream --camera` takes it; by default a rendered video of 1920 x "
+    "1080 pixels.",
+)
 @click.option("--frames", default=200, show_default=True, type=click.IntRange(min=10), help="Images in a round.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds of all engines.")
 @click.option("--no-pipeline", is_flag=True, help="Measure the engines alone.")
-@click.option("-o", "--output", type=PATH, help="A file for the figures, as JSON.")
-@click.option("--plot", type=PATH, help="A file for a drawing of latency and throughput, as SVG.")
+@click.option("-o", "--output", type=PATH, help="Also write the figures to this file, as JSON.")
+@click.option("--plot", type=PATH, help="Also draw latency and throughput into this file, as SVG.")
 @no_build_option
 @json_option
 def bench_command(
@@ -78,9 +85,9 @@ def bench_command(
     """
     if output and plot and output.resolve() == plot.resolve():
         raise click.UsageError("--output and --plot name the same file")
-    for path in (output, plot):
-        if path:
-            check_writable(path)
+    if no_pipeline and source is not None:
+        raise click.UsageError("--source is what the pipeline runs on: leave it out, or --no-pipeline")
+    check_writable(output, plot, read=bundles)
     with progress_bar() as progress:
         report = bench(
             [Wanted(*one) for one in product(bundles, precisions or (None,), targets)],

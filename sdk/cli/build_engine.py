@@ -13,9 +13,18 @@ from edgead.atomic import write_atomic
 from edgead.bench.ratio import WORTH
 from edgead.calibration.calibration_set import RECORDS
 from edgead.cli.comparison_lines import comparison_lines
-from edgead.cli.options import PATH, PRECISIONS, bundle_argument, check_writable, json_option, print_json, target_option
+from edgead.cli.options import (
+    PATH,
+    PRECISIONS,
+    bundle_argument,
+    check_writable,
+    given,
+    json_option,
+    print_json,
+    target_option,
+)
 from edgead.cli.planning import plan_options
-from edgead.cli.quantising import quantising_options
+from edgead.cli.quantising import QUANTISING, quantising_options
 from edgead.cli.run_data import defects
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
@@ -46,14 +55,15 @@ from edgead.progress import progress_bar
 @click.option(
     "--threshold",
     type=click.Choice(("tail", "quantile", "probability")),
-    help="How thresholds are found; by default as the exported ones were.",
+    help="How thresholds are found, as in `edgead export`; by default as the exported ones were.",
 )
 @plan_options
 @click.option("-o", "--output", type=PATH, help="Also write the serialised engine to this file, for another machine.")
 @click.option(
     "--labelled",
     type=PATH,
-    help="Images of defects, other than the test images: the reject threshold is then that of the best F1.",
+    help="Images of defects, other than the test images: the reject threshold is then that of the best F1, the balance "
+    "of bad parts missed and good ones rejected.",
 )
 @json_option
 def build_engine_command(
@@ -72,8 +82,11 @@ def build_engine_command(
 
     The bundle then holds the graph of this precision, thresholds fitted on the engine's own scores, and the comparison.
     """
-    for path in filter(None, (bundle, output)):
-        check_writable(path)
+    check_writable(bundle, output)
+    if labelled and threshold:
+        raise click.UsageError("--labelled sets the reject threshold, and --threshold another one: give one of them")
+    if unused := given(*QUANTISING) if precision not in RECORDS else []:
+        raise click.UsageError(f"nothing is INT8 in {precision}: leave {', '.join(unused)} out")
     options = BuildOptions(
         precision=precision,
         target=target,

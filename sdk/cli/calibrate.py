@@ -13,7 +13,7 @@ from edgead.bundle import change_bundle, read_bundle
 from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
 from edgead.cli.comparison_lines import comparison_lines
-from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
+from edgead.cli.options import PATH, bundle_argument, check_writable, given, json_option, print_json
 from edgead.cli.quantising import quantising_options
 from edgead.cli.trial_lines import trial_lines
 from edgead.data.layout import read_dataset
@@ -45,13 +45,15 @@ def calibrate_command(
     The INT8 graph is explicit (Q/DQ): every device builds its engine from it.
     """
     target = output or bundle
-    check_writable(target)
+    check_writable(target, read=[like] if like else [])
+    if unused := given("select", "calibration_size") if like else []:
+        raise click.UsageError(f"--like takes the images of another calibration: leave {' and '.join(unused)} out")
     read = read_bundle(bundle)
     options = BuildOptions(precision="int8", **quantising)
     record = read_record(read_bundle(like)) if like else None
     roles = assign_roles(read_dataset(data), read.manifest)
     with progress_bar() as progress:
-        verifier = Verifier(read, roles, progress=progress)
+        verifier = Verifier(read, roles, progress=progress, choosing=options.chooses)
         graph, members = make_graph(read, roles, options, verifier, progress, like=record)
         with OnnxRuntimeEngine(graph, max_batch=read.manifest.max_batch) as engine:
             verified = verifier.verify(engine, progress=progress)

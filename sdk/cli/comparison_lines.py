@@ -14,6 +14,8 @@ def comparison_lines(comparison: Comparison, reference: str = "fp32") -> list[st
         where += " (emulated: the target cannot run here)"
     error = "" if comparison.map_error is None else f"map off by {comparison.map_error:.1%}, "
     lines = [f"  {where}: {comparison.images} images, {error}{comparison.changed_verdicts} verdicts changed"]
+    if comparison.chosen_by:
+        lines.append(_chosen(comparison))
     if comparison.painted:
         lines.append(f"  no bad parts among the images: {comparison.bad} have painted defects")
         lines.append(f"  rank correlation of the good parts' scores {comparison.rank_correlation:.3f}")
@@ -21,3 +23,9 @@ def comparison_lines(comparison: Comparison, reference: str = "fp32") -> list[st
         before, after = getattr(comparison.reference, name), getattr(comparison.metrics, name)
         lines.append(f"  {_TITLES[name]} {after:.4f} ({reference} {before:.4f})")
     return lines
+
+
+def _chosen(comparison: Comparison) -> str:
+    if comparison.chosen_apart:
+        return f"  chosen by {comparison.chosen_by} other images, which these figures leave out"
+    return "  chosen by the same images, too few to keep half of them for these figures: expect a little less"

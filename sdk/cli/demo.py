@@ -11,7 +11,7 @@ import click
 
 from edgead.atomic import write_atomic
 from edgead.cli.evaluate import Subject, of_detector, publish, summary
-from edgead.cli.options import PATH, as_text, check_writable, json_option, print_json
+from edgead.cli.options import PATH, as_text, check_folder, json_option, print_json
 from edgead.cli.quantising import budget_options
 from edgead.cli.run_data import validation_samples
 from edgead.data.layout import Dataset, read_dataset
@@ -54,7 +54,9 @@ TINY = Size(train=24, test_good=6, per_defect=1, frames=12, pixels=64, epochs=4,
 
 @click.command("demo")
 @click.option("-o", "--output", type=PATH, default=Path("demo"), show_default=True, help="The folder for everything.")
-@click.option("--data", type=PATH, help="Your own MVTec-style folder instead of rendered parts.")
+@click.option(
+    "--data", type=PATH, help="Your own folder, with train/good and test/<defect>, instead of rendered parts."
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Train for this many epochs at most.")
 @click.option(
     "--score",
@@ -64,7 +66,7 @@ TINY = Size(train=24, test_good=6, per_defect=1, frames=12, pixels=64, epochs=4,
     help="Image score: the worst spot, or the mean over the image, for defects that cover the part.",
 )
 @budget_options
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--tiny", is_flag=True, help="A minute's worth, to see that everything works; too little to judge parts by."
 )
@@ -84,15 +86,11 @@ def demo_command(
     Where INT8 costs more than the budget by every method of calibration, layers are kept in fp16 until it does not.
     Stopped and started again, it goes on where it was.
     """
-    check_writable(output)
+    check_folder(output)
     size = TINY if tiny else FULL
     begin = time.monotonic()
     with progress_bar() as progress:
         dataset, line = _prepare(output, data, size, seed, progress)
-        if not any(sample.anomalous for sample in dataset.test):
-            raise DataError(
-                "the demo needs labelled defects to show", dataset.root, "add test/<defect> folders, or `bad`"
-            )
         bundle = output / "part.edgead"
         _train(dataset, output / "run", size, epochs or size.epochs, score, seed, progress)
         _export(output / "run", bundle, progress)
@@ -125,6 +123,8 @@ def _prepare(output: Path, data: Path | None, size: Size, seed: int, progress: P
     """The data set and what to stream: a rendered line video, or the folder's own test images."""
     if data is not None:
         dataset = read_dataset(data)
+        if not any(sample.anomalous for sample in dataset.test):
+            raise DataError("the demo needs labelled defects to show", data, "add test/<defect> folders, or `bad`")
         return dataset, str(_line_of(dataset, output))
     from edgead.synthetic import write_dataset, write_video
 

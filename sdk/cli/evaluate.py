@@ -15,6 +15,7 @@ from edgead.cli.options import (
     PATH,
     as_text,
     check_writable,
+    given,
     json_option,
     precision_option,
     print_json,
@@ -66,10 +67,14 @@ def evaluate_command(
 ) -> None:
     """Measure a training run or a bundle's engine on labelled images: AUROC, AP, F1-max and AUPRO, images and pixels.
 
-    The thresholds are those of the bundle; for a run, they are fitted on the validation images that training held out.
+    Each is 1 at best. AUROC: how often a bad image scores above a good one, 0.5 by chance; AP: how pure the highest
+    scores are; F1-max: the best balance of bad parts missed and good ones rejected; AUPRO: how much of each defect is
+    marked while little of the rest is. The thresholds are those of the bundle; for a run, they are fitted on the
+    validation images that training held out.
     """
-    for path in filter(None, (report, output)):
-        check_writable(path)
+    check_writable(report, output, read=[subject])
+    if unused := given("target", "precision") if subject.is_dir() else []:
+        raise click.UsageError(f"{' and '.join(unused)} choose among the engines of a bundle: a run has none")
     if score and not subject.is_dir():
         raise EdgeadError("a bundle has its score inside", subject, "export the run with --score")
     dataset = read_dataset(data)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from edgead.cli.options import PATH, check_writable, json_option, print_json
+from edgead.cli.options import PATH, check_folder, json_option, print_json
 from edgead.errors import EdgeadError
 from edgead.experiments.reading.shipped import find_experiment, shipped
 from edgead.progress import progress_bar, silent
@@ -55,7 +55,13 @@ _RESULTS = Path("experiments") / "results"
 @click.option("--train", type=_COUNT, help="Train on this many images at most, drawn evenly from the categories.")
 @click.option("--test", type=_COUNT, help="Test on this many at most, drawn evenly from categories and defects.")
 @click.option("--every", type=_COUNT, help="Measure a figure's curves every so many epochs.")
-@click.option("--set", "changes", multiple=True, metavar="OPTION=VALUE", help="Change an option of `edgead train`.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Change an option of `edgead train`, as batch-size=8; repeatable.",
+)
 @json_option
 def experiment_command(
     file: str,
@@ -91,7 +97,7 @@ def experiment_command(
 
     path = find_experiment(file)
     folder = output or _RESULTS / (f"{path.stem}-fast" if fast else path.stem)
-    check_writable(folder)
+    check_folder(folder)
     work = Work(weights, train, test, Overrides(backbone, epochs, every, seeds, _pairs(changes), fast), only)
     with progress_bar() if processes.first else nullcontext(silent) as progress:
         job = prepare(path, data, folder, work, progress)

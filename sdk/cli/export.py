@@ -8,8 +8,10 @@ import click
 
 from edgead.cli.options import PATH, check_writable, json_option, print_json, score_option
 from edgead.cli.run_data import defects, validation_samples
+from edgead.errors import EdgeadError
 from edgead.export.known_images import described
 from edgead.export.package import Origin, make_bundle
+from edgead.manifest import MAX_BATCH
 from edgead.progress import progress_bar
 from edgead.training.run import load_model, origin, read_run
 
@@ -18,12 +20,19 @@ from edgead.training.run import load_model, origin, read_run
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="The bundle to write.")
 @click.option("--data", type=PATH, help="The training's data folder, where it has moved.")
-@click.option("--max-batch", default=8, show_default=True, help="The largest batch that an engine will take.")
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, MAX_BATCH),
+    default=8,
+    show_default=True,
+    help="The largest batch that an engine will take.",
+)
 @click.option(
     "--threshold",
     type=click.Choice(("tail", "quantile", "probability")),
-    help="How thresholds come from normal validation images; by default a tail fitted to their scores, and for a "
-    "classifier the probability 0.5.",
+    help="How the thresholds come from the good images that training held out: by a curve through their highest "
+    "scores, carried on to one good part rejected in 500 (tail), by their highest scores themselves (quantile), or at "
+    "the probability 0.5 (probability, of a classifier alone); by default tail, and for a classifier probability.",
 )
 @click.option(
     "--labelled",
@@ -34,6 +43,7 @@ from edgead.training.run import load_model, origin, read_run
 @click.option(
     "--self-test/--no-self-test",
     default=True,
+    show_default=True,
     help="Store some images of good and of bad parts in the bundle, by which a line checks its engine.",
 )
 @score_option
@@ -52,6 +62,9 @@ def export_command(
     """Turn a training run into a bundle: the detector graph, checked against the model, with thresholds."""
     check_writable(output)
     model, record = load_model(run, score), read_run(run)
+    if threshold == "probability" and model.threshold != threshold:
+        todo = "leave --threshold out, or choose another"
+        raise EdgeadError(f"the scores of {record.family} are no probabilities", run, todo)
     with progress_bar() as progress:
         bundle = make_bundle(
             model,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgead.cli.options import PATH, check_writable, dataclass_options, json_option, print_json, take_options
+from edgead.cli.options import PATH, check_folder, dataclass_options, json_option, print_json, take_options
 from edgead.data.layout import read_dataset
 from edgead.progress import progress_bar
 from edgead.training.importing import ImportOptions, import_uniad
@@ -54,7 +54,7 @@ def uniad(checkpoint: Path, data: Path, output: Path, weights: str, as_json: boo
 
     The file is read without running anything that is in it.
     """
-    check_writable(output)
+    check_folder(output)
     dataset = read_dataset(data)
     with progress_bar() as progress:
         imported = import_uniad(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgead.cli.options import PATH, check_writable, json_option, print_json
+from edgead.cli.options import PATH, check_folder, json_option, print_json
 from edgead.data.layout import read_dataset, split_validation
 from edgead.data.loading import load_images
 from edgead.data.protocols import one_class
@@ -35,7 +35,9 @@ _COUNT = click.IntRange(min=1)
 @click.option("--normal", multiple=True, metavar="CLASS", help="A class that is normal, where the data has classes.")
 @click.option("-o", "--output", type=PATH, required=True, help="The folder for the report and the pictures.")
 @click.option("--images", "count", type=_COUNT, default=256, show_default=True, help="Good images at most.")
-@click.option("--side", type=int, default=21, show_default=True, help="Losses along each direction, an odd number.")
+@click.option(
+    "--side", type=int, default=21, show_default=True, help="Losses along each direction, an odd number from 3 on."
+)
 @click.option(
     "--extent", type=float, default=1.0, show_default=True, help="How far to go, in lengths of the model's filters."
 )
@@ -66,7 +68,7 @@ def landscape_command(
 
     The images are good ones of the test, the same for each run; where there are none, those that training held out.
     """
-    check_writable(output)
+    check_folder(output)
     records = [read_run(run) for run in runs]
     samples = _good(one_class(data, normal) if normal else _folder(data), records, count)
     portraits = []

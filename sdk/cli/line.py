@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
+from edgead.cli.terminal import Terminal
 from edgead.detector import Detector
 from edgead.drift import Observer
 from edgead.errors import EdgeadError
@@ -14,6 +15,7 @@ from edgead.live import LiveDetector
 from edgead.sinks import Sink
 from edgead.sinks.view.heat import Heat
 from edgead.sources import Source
+from edgead.streaming import Policy, Stream
 from edgead.summary import Summary
 from edgead.verdicts import Ruling, Rulings
 
@@ -68,9 +70,23 @@ class Line:
                 except EdgeadError as error:
                     log.warning("%s", error)
 
-    def count_in(self, summary: Summary) -> None:
-        """Count the detectors that take over in the summary of the run."""
-        self._summary = summary
+    def stream(self, policy: Policy | None, max_frames: int | None, stop: threading.Event, show: Terminal) -> Stream:
+        """The run, once everything is added that is there from its first frame on. show: hears what people are told."""
+        run = Stream(
+            self.detector,
+            self.sources,
+            policy=policy,
+            sinks=self.sinks,
+            on_fault=show.lost,
+            stop=stop,
+            max_frames=max_frames,
+            rules=self.rules,
+            observers=self.observers,
+            on_change=show.changed,
+            on_turn=self.turn,
+        )
+        self._summary = run.summary
+        return run
 
     def turn(self) -> None:
         """What is done again and again."""

@@ -31,6 +31,7 @@ COMMANDS = {
 }
 
 
+_TODO = "check the path, its permissions and the free space"
 _MODULES = {"import": "import_checkpoint"}  # commands that are keywords of Python
 
 
@@ -86,6 +87,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # of files and folders that nobody has looked at before
+        where = error.filename or error.filename2 or "the system"
+        failure = EdgeadError(error.strerror or str(error), click.format_filename(str(where)), _TODO)
+        click.echo(f"error: {failure}", err=True)
+        sys.exit(failure.exit_code)
 
 
 if __name__ == "__main__":

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edgead.cli.options import Number
 from edgead.sinks.images import Pictures
 
 _DATABASES = (".sqlite", ".db")
-
-
-def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number to keep to")
-    return value
 
 
 _OPTIONS = {
     "accepts": click.option(
         "--keep-accepts",
         "accepts",
-        type=click.FloatRange(0, 1),
-        callback=_finite,
+        type=Number(0, 1),
         metavar="SHARE",
         help=f"Keep pictures of this share of accepted frames in a database, 0 to 1.  [default: {Pictures.accepts}]",
     ),
@@ -46,23 +39,22 @@ _OPTIONS = {
         "--picture-quality",
         "quality",
         type=click.IntRange(1, 100),
-        help=f"Of jpg pictures.  [default: {Pictures.quality}]",
+        help=f"Of jpg pictures, 100 is best.  [default: {Pictures.quality}]",
     ),
     "max_bytes": click.option(
         "--pictures-max-gib",
         "max_bytes",
-        type=click.FloatRange(0, 1 << 20, min_open=True),
-        callback=_finite,
+        type=Number(0, 1 << 20, above=True),
         metavar="GIB",
-        help=f"Keep so much at most; the oldest accepted ones go first.  [default: {Pictures.max_bytes / (1 << 30):g}]",
+        help="Keep so many GiB of pictures at most; the oldest accepted ones go first.  "
+        f"[default: {Pictures.max_bytes / (1 << 30):g}]",
     ),
     "max_days": click.option(
         "--pictures-max-days",
         "max_days",
-        type=click.FloatRange(0, min_open=True),
-        callback=_finite,
+        type=Number(0, above=True),
         metavar="DAYS",
-        help=f"Keep none for longer.  [default: {Pictures.max_days:g}]",
+        help=f"Keep no picture for more days.  [default: {Pictures.max_days:g}]",
     ),
 }
 

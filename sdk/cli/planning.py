@@ -30,7 +30,7 @@ _OPTIONS = {
     "optimization_level": click.option(
         "--optimization-level",
         type=click.IntRange(0, 5),
-        help="0 builds fastest, 5 searches longest for a fast engine.",
+        help="0 builds fastest, 5 searches longest for a fast engine; by default the library decides.",
     ),
     "compute_capabilities": click.option(
         "--compute-capability",

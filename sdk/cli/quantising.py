@@ -11,7 +11,7 @@ import click
 from edgead.calibration.calibration_set import SIZE
 from edgead.calibration.quantize import MAX_LAYER_ERROR, METHODS
 from edgead.calibration.selection import SELECTIONS
-from edgead.cli.options import dataclass_options, take_options
+from edgead.cli.options import Number, dataclass_options, take_options
 from edgead.export.trials import AUTO
 from edgead.export.verification.gate import Budget
 
@@ -24,11 +24,12 @@ _OPTIONS = {
         default="minmax",
         show_default=True,
         help="How INT8 ranges are found: all that was seen (minmax), the least loss of information (entropy), 99.99 % "
-        "of the values (percentile), the least squared error (mse), or all of them tried on held-out images (auto).",
+        "of the values (percentile), the least squared error (mse), or all of them tried on half of the "
+        "held-out images, the others judging (auto).",
     ),
     "max_layer_error": click.option(
         "--max-layer-error",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(0, above=True, infinite=True),
         default=MAX_LAYER_ERROR,
         show_default=True,
         help="A layer whose answer INT8 alone changes by more than this share stays in float; inf: none does.",
@@ -43,7 +44,8 @@ _OPTIONS = {
         "--keep-int8",
         multiple=True,
         metavar="LAYER",
-        help="A layer that shall, whatever INT8 changes of its answer, and that no search takes out.",
+        help="A layer that shall compute in INT8, whatever that changes of its answer, and that no search takes out; "
+        "likewise repeatable, or a pattern.",
     ),
     "select": click.option(
         "--select",
@@ -63,6 +65,10 @@ _OPTIONS = {
         help="Calibration images; all where there are fewer.",
     ),
 }
+
+
+QUANTISING = tuple(_OPTIONS)
+"""The parameters that say how INT8 comes about."""
 
 
 def quantising_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from edgead.calibration.calibration_set import read_record
 from edgead.calibration.images import assign_roles
 from edgead.calibration.sensitivity import LayerSensitivity, sensitivities
 from edgead.cli.layer_table import layer_table
-from edgead.cli.options import PATH, bundle_argument, check_writable, json_option, print_json
+from edgead.cli.options import PATH, bundle_argument, check_writable, given, json_option, print_json
 from edgead.data.layout import read_dataset
 from edgead.evaluation.layers import layer_picture
 from edgead.export.graphs import TRIED_ON
@@ -43,8 +43,9 @@ def sensitivity_command(bundle: Path, data: Path | None, picture: Path | None, i
     With --data, every layer of the INT8 graph is tried; without, the table is what `edgead build-engine` found and
     chose, layers that keep float included. Changes nothing. --keep-float and --keep-int8 of a build take the names.
     """
-    if picture:
-        check_writable(picture)
+    check_writable(picture, read=[bundle])
+    if data is None and given("images"):
+        raise click.UsageError("--images counts the images of --data: give --data, or leave it out")
     read = read_bundle(bundle)
     if data is None:
         precision = "mixed" if read.manifest.preferred == "mixed" else "int8"

@@ -11,7 +11,7 @@ import click
 from edgead.cli.options import (
     PATH,
     Function,
-    check_writable,
+    check_folder,
     dataclass_options,
     json_option,
     print_json,
@@ -50,8 +50,8 @@ def _command(name: str) -> click.Command:
         "--data",
         type=PATH,
         required=True,
-        help="MVTec- or VisA-style folder, `good` and `bad` folders, or a folder of good images; or several such side "
-        "by side, for one model of many parts.",
+        help="A folder with train/good, and test/<defect> (as MVTec has it), VisA's, `good` and `bad` folders, or a "
+        "folder of good images; or several such side by side, for one model of many parts.",
     )
     @click.option("-o", "--output", type=PATH, required=True, help="The run folder to make.")
     @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
@@ -71,7 +71,7 @@ def _command(name: str) -> click.Command:
     ) -> None:
         model_options = take_options(kind.Options, arguments)
         options = FitOptions(**take_options(FitOptions, arguments))
-        check_writable(output)
+        check_folder(output)
         dataset = read_dataset(data)
         with progress_bar() as progress:
             fit(

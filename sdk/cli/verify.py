@@ -9,7 +9,17 @@ import click
 
 from edgead.bundle import read_bundle
 from edgead.cli.comparison_lines import comparison_lines
-from edgead.cli.options import PATH, PRECISIONS, TARGETS, check_writable, json_option, no_build_option, print_json
+from edgead.cli.options import (
+    PATH,
+    PRECISION_HELP,
+    PRECISIONS,
+    TARGET_HELP,
+    TARGETS,
+    check_writable,
+    json_option,
+    no_build_option,
+    print_json,
+)
 from edgead.cli.quantising import budget_options
 from edgead.cli.rebuilding import build
 from edgead.data.layout import read_dataset
@@ -35,9 +45,9 @@ RUNTIMES = click.Choice((*TARGETS, REFERENCE))
     type=RUNTIMES,
     default="auto",
     show_default=True,
-    help="Which runtime; onnxruntime: the graph as it stands.",
+    help=f"{TARGET_HELP.removesuffix('.')}; onnxruntime: the graph as it stands.",
 )
-@click.option("--precision", type=click.Choice(PRECISIONS), help="By default the one last built and verified.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
 @click.option(
     "--against-target", type=RUNTIMES, default=REFERENCE, show_default=True, help="Which runtime the reference runs on."
 )
@@ -70,8 +80,7 @@ def verify_command(
     The engine of BUNDLE is judged against a reference: the fp32 graph of OTHER, or of the same bundle, or what
     --against-precision and --against-target say. Both go by the thresholds in their bundles; neither is changed.
     """
-    if report:
-        check_writable(report)
+    check_writable(report, read=[bundle, *([other] if other else [])])
     dataset, allowed = read_dataset(data), Budget(**budget)
     with progress_bar() as progress:
 

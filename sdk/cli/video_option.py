@@ -13,7 +13,9 @@ from edgead.cli.options import PATH
 from edgead.sinks.view.encoders import AUTO, ELEMENTS, OPENCV
 
 _OPTIONS = (
-    click.option("--video", "videos", type=PATH, multiple=True, help="Keep an annotated .mp4 or .avi video."),
+    click.option(
+        "--video", "videos", type=PATH, multiple=True, help="Keep an annotated .mp4 or .avi video; repeatable."
+    ),
     click.option(
         "--video-encoder",
         metavar="auto|opencv|NAME",

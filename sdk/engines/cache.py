@@ -100,7 +100,14 @@ def _differences(other: Mapping[str, object], key: EngineKey) -> list[str]:
     """`name there, name here` for every field of another key that differs."""
     mine = asdict(key)
     names = [entry.name for entry in fields(key) if other[entry.name] != mine[entry.name]]
-    return [f"{name.replace('_', ' ')} {other[name]!r} there, {mine[name]!r} here" for name in names]
+    return [f"{_called(name, key.runtime)} {other[name]!r} there, {mine[name]!r} here" for name in names]
+
+
+def _called(name: str, runtime: str) -> str:
+    """What people call a field of a key; a processor has no compute capability."""
+    if name == "compute_capability" and runtime == "openvino":
+        return "instruction sets"
+    return name.replace("_", " ")
 
 
 def store(key: EngineKey, engine: bytes) -> Path:

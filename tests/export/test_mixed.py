@@ -16,8 +16,10 @@ from onnx import TensorProto
 
 from edgead.bundle import read_bundle
 from edgead.calibration.calibration_set import read_record
+from edgead.calibration.images import assign_roles
 from edgead.calibration.quantize import Quantiser
 from edgead.data.layout import read_dataset
+from edgead.data.loading import load_images
 from edgead.engines import openvino
 from edgead.errors import CalibrationError, GateRefused
 from edgead.export.build import build_engine
@@ -179,6 +181,20 @@ def test_names_that_make_no_sense_are_refused(bundle, parts, options, reason):
     assert bundle.read_bytes() == before
     if "node_Conv_12'" in reason:
         assert "node_Conv_129" in refusal.value.todo
+
+
+def test_the_record_of_a_layer_and_the_reason_that_it_keeps_float_are_of_one_measurement(bundle, parts):
+    read = read_bundle(bundle)
+    photos = assign_roles(read_dataset(parts), read.manifest).calibration
+    quantiser = Quantiser(read.graph("fp32"), load_images(photos, 64, 64))
+    worst = max(rounding.error for rounding in quantiser.roundings.values())
+    options = BuildOptions("mixed", "openvino", max_layer_error=0.999 * worst, budget=LENIENT)
+    layers = build_engine(bundle, read_dataset(parts), options).calibration["layers"]
+    (kept,) = [layer for layer in layers if layer["float"]]
+    assert kept["float"] == f"INT8 changes its answer by {kept['rounding']:.2f}"
+    assert {layer["name"]: layer["rounding"] for layer in layers} == pytest.approx(
+        {name: rounding.error for name, rounding in quantiser.roundings.items()}, rel=1e-5
+    )
 
 
 def test_the_same_images_give_the_same_mixed_bundle(fp32_bundle, parts, tmp_path):

@@ -52,3 +52,12 @@ def test_a_source_that_cannot_be_read_is_an_error(fp32_bundle, tmp_path):
     (tmp_path / "line.mp4").write_bytes(b"no video")
     with edgead.load(fp32_bundle, target="openvino") as detector, pytest.raises(SourceError, match=r"line\.mp4"):
         pipelines([detector], str(tmp_path / "line.mp4"), frames=10, rounds=1)
+
+
+def test_a_source_of_which_no_frame_can_be_judged_has_no_speed(fp32_bundle, tmp_path):
+    (tmp_path / "line.png").write_bytes(b"no picture")
+    with (
+        edgead.load(fp32_bundle, target="openvino") as detector,
+        pytest.raises(SourceError, match=r"none of its 1 frames can be judged.*line\.png"),
+    ):
+        pipelines([detector], str(tmp_path / "line.png"), frames=10, rounds=1)

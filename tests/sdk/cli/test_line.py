@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 import edgead
 from edgead.cli.line import Line
 from edgead.cli.stream import _add_dashboard, _add_drift, _add_rules
+from edgead.cli.terminal import Terminal
 from edgead.errors import DataError
+from edgead.frame import Frame
 from edgead.sources import open_source
-from edgead.streaming import Stream
-from edgead.verdicts import Hysteresis, Rules, Scoring
+from edgead.verdicts import Hysteresis, Polygon, Rules, Scoring
 from tests.other_detector import other_detector
 
 
@@ -22,8 +27,7 @@ def test_everything_follows_with_the_first_frame_of_another_detector(fp32_bundle
         _add_rules(line, Rules(hysteresis=Hysteresis.parse("1/1")), changing=True)
         dashboard = _add_dashboard(line, "127.0.0.1:0", None, (), title="parts", files=[])
         _add_drift(line)
-        with Stream(line.detector, line.sources, rules=line.rules, observers=line.observers) as run:
-            line.count_in(run.summary)
+        with line.stream(None, None, threading.Event(), Terminal(quiet=True)) as run:
             for result in run:
                 judging = detectors[result.bundle]
                 pixel = judging.thresholds.pixel.value
@@ -49,6 +53,19 @@ def _reference(detector):
 
     remembered = detector.bundle.manifest.variant(detector.precision).good_scores
     return Reference.of(detector.thresholds, detector.score_range, remembered)
+
+
+def test_a_detector_whose_map_shows_nothing_of_the_region_is_not_taken(fp32_bundle):
+    detector = edgead.load(fp32_bundle, target="openvino")
+    frame = np.zeros((600, 800, 3), np.uint8)
+    with Line(detector, [open_source("synthetic://")]) as line:
+        _add_rules(line, Rules(roi=(Polygon(((0.5, 0.5), (0.53, 0.5), (0.53, 0.53), (0.5, 0.53))),)), changing=True)
+        line.admit(detector)  # no frame has said yet what there is to see
+        line.rules.apply(detector(frame), Frame(frame, 0, "synthetic://", 0.0))
+        line.admit(detector)
+        coarse = SimpleNamespace(bands=detector.bands, bundle=detector.bundle, height=4, width=4)
+        with pytest.raises(DataError):
+            line.admit(coarse)
 
 
 def test_a_line_says_which_detector_it_cannot_take(fp32_bundle):

@@ -163,3 +163,14 @@ def test_choosing_says_why_others_were_skipped():
     for candidate in missing:
         with pytest.raises(EngineUnavailable, match=r"doctor"):
             choose(candidate.target)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "fact", "called"),
+    [("openvino", "avx2 avx_vnni", "instruction sets"), ("tensorrt", "8.7", "compute capability")],
+)
+def test_what_keeps_an_engine_from_running_here_has_the_name_of_the_device_s_kind(runtime, fact, called):
+    here = replace(KEY, runtime=runtime, compute_capability=fact)
+    store(replace(here, compute_capability="less"), b"engine")
+    said = cache.describe_foreign(here)
+    assert said == f"the cache has one built on 'Some CPU' ({called} 'less' there, {fact!r} here)"
