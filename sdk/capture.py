@@ -76,7 +76,7 @@ class Capture:
         queue = QUEUE_OF_NEWS if freshest else QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL
         self._frames: Handover[Prepared | LostFrame] = Handover(queue)
         self._opened = threading.Barrier(len(sources))
-        self._asked = dict.fromkeys(names, math.inf)  # when each was, if it has not come back
+        self._due = dict.fromkeys(names, math.inf)  # when each has to have come back, if it was asked
         self._lock = threading.Lock()
         self._delivered = 0
         self._left = len(sources)
@@ -96,9 +96,10 @@ class Capture:
 
     @property
     def hanging(self) -> list[str]:
-        """The sources that have not answered for HANGING_SECONDS, or whose frame is not prepared since then."""
+        """The sources that have not answered for HANGING_SECONDS, or whose frame is not prepared since then; one that
+        opens may take as long as it says."""
         now = time.monotonic()
-        return [name for name, asked in self._asked.items() if now - asked > HANGING_SECONDS]
+        return [name for name, due in self._due.items() if now > due]
 
     @property
     def started(self) -> bool:
@@ -140,10 +141,10 @@ class Capture:
 
     def _run(self, source: Source) -> None:
         """One source's thread: open, read, prepare, hand over."""
-        self._asked[source.name] = time.monotonic()
+        self._due[source.name] = time.monotonic() + max(HANGING_SECONDS, source.opening)
         try:
             with source:
-                self._asked[source.name] = math.inf
+                self._due[source.name] = math.inf
                 if self._all_are_open():
                     self._read(source)
         except BaseException as error:  # noqa: BLE001 - `take` raises it in the thread that takes
@@ -154,7 +155,7 @@ class Capture:
             self._over.set()
             self._opened.abort()
         finally:
-            self._asked[source.name] = math.inf
+            self._due[source.name] = math.inf
             with self._lock:
                 self._left -= 1
                 if not self._left:
@@ -172,7 +173,7 @@ class Capture:
         frames = 0
         begin = time.perf_counter()
         while not self._stop.is_set() and not self._over.is_set():
-            self._asked[source.name] = time.monotonic()
+            self._due[source.name] = time.monotonic() + HANGING_SECONDS
             reading = source.read(POLL_SECONDS)
             if reading is Signal.TIMEOUT:
                 continue
@@ -183,7 +184,7 @@ class Capture:
             item = self._prepared(reading, begin, live=source.live) if isinstance(reading, Frame) else reading
             frames += isinstance(reading, Frame)
             replaces = self._freshest and isinstance(item, Prepared)
-            self._asked[source.name] = math.inf  # from here on it may be the engine that it waits for
+            self._due[source.name] = math.inf  # from here on it may be the engine that it waits for
             # A folder's images each have a name of their own, so the lane is the source's.
             if not self._frames.put(item, replaces=replaces, lane=source.name):
                 return

@@ -71,7 +71,7 @@ class Stream:
     the end of the source the part under way gets its verdict; a run that is stopped, left or fails records a fault.
     observers: look at every judged frame once its verdict is out (`edgead.drift`); what they notice goes to `on_change`
     and into the summary. on_turn: called at least five times a second by the thread that iterates, while it works, and
-    not while a source or the preparation of its frame has not come back for 30 s.
+    not while a source or the preparation of its frame has not come back for 30 s, a camera that opens for its `stall`.
 
     Several sources are watched at once: what waits of them, the longest first and under `latest` one frame of each, is
     inferred in one call of the engine.

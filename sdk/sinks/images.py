@@ -28,6 +28,7 @@ from edgead.sinks.spool import sync_folder
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0  # for one picture, while the line is not held up by it
+SLOW_SECONDS = 0.5  # and while it is: a card that takes longer than a few frames is slow, and does not hang
 _TURN_SECONDS = 0.005
 _FASTER = "the line was faster than pictures can be written"
 _PARTIAL = ".partial"
@@ -81,8 +82,8 @@ class PictureFolder:
 
     A picture is on the disk, whole, before its record is written. One that cannot be written is left out, and its
     record says why: a picture never costs a verdict. Nor does it hold one up: a thread of its own writes it, and
-    whoever waits gives up when the line falls behind, or after PATIENCE_SECONDS. One that is written after all is
-    removed, and until then no other is begun.
+    whoever waits gives up after SLOW_SECONDS once the line falls behind, else after PATIENCE_SECONDS. One that is
+    written after all is removed, and until then no other is begun.
     """
 
     def __init__(self, folder: Path, pictures: Pictures) -> None:
@@ -190,9 +191,10 @@ class PictureFolder:
         decided = threading.Lock()  # whether it is kept: whoever has it first says so
         if not self._disk.ask(functools.partial(self._write, name, content, decided)):
             return self._disk.trouble or _FASTER
-        until = time.monotonic() + PATIENCE_SECONDS
+        begin = time.monotonic()
         while not self._disk.wait(_TURN_SECONDS):
-            if (behind() or time.monotonic() > until) and decided.acquire(blocking=False):
+            patience = SLOW_SECONDS if behind() else PATIENCE_SECONDS
+            if time.monotonic() - begin > patience and decided.acquire(blocking=False):
                 return self._disk.trouble or _FASTER
         return ""
 

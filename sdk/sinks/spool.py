@@ -101,7 +101,7 @@ class Spool:
 
     def append(self, record: bytes) -> None:
         """Add one record, which holds no newline. Raises OSError, and then has added nothing."""
-        self._disk.wait(0)
+        back = self._disk.wait(0)
         if self._size >= SEGMENT_BYTES and not self.spent:
             with contextlib.suppress(OSError):  # then the file grows on
                 self._next_file()
@@ -120,7 +120,7 @@ class Spool:
         with self._changed:
             self._appended += 1
             self._changed.notify_all()
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
+        if back and time.monotonic() - self._synced >= SYNC_SECONDS:  # else the next one hears how the last sync ended
             self._synced = time.monotonic()
             self._disk.ask(self._bring)
 

@@ -19,10 +19,11 @@ class Source(ABC):
     name: for records and people, credentials removed. live: frames come at their own pace whether or not anybody
     reads. freshest: set before opening; a live source then replaces a frame that nobody has read yet by the newer one
     and counts it in `dropped`, where otherwise it would hold the camera back. fps: frames/s as far as the source
-    knows.
+    knows. opening: seconds that `open` may take until its camera has answered, or is known not to.
     """
 
     live = False
+    opening = 0.0
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -86,6 +86,7 @@ class Camera(Source):
         super().__init__(name)
         self._connect, self._is_there = connect, is_there
         self._seconds, self._wait, self._settle = stall, wait, settle
+        self.opening = 2 * patience(stall)  # of RTSP: GStreamer is tried, then FFmpeg
         self._stall = Stall(stall)
         self._counting = threading.Lock()
         self._frames: Handover[Frame | LostFrame] = Handover(1)

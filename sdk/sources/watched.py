@@ -39,7 +39,8 @@ class WatchedFolder(ImageSource):
     under its name is a new image, one that only gets another name is not. Looking at the folder again and again, and
     not inotify, also sees what other computers write to a network share.
 
-    Images wait in their folder: nothing is dropped, and under `latest` too each is judged.
+    Images wait in their folder: nothing is dropped, unless `latest` is asked for and one that was read waits for the
+    engine when the next one comes.
     """
 
     def __init__(self, spec: str) -> None:

@@ -29,7 +29,7 @@ from edgead.verdicts.opened import TriggerAddress, open_trigger
 from edgead.verdicts.parts import OpenPart, PartFault, PartRule
 from edgead.verdicts.rules import Rules
 from edgead.verdicts.scoring import Scoring
-from edgead.verdicts.trigger import Begin, Event, Refused, Trigger
+from edgead.verdicts.trigger import MOST_EVENTS, Begin, Event, Refused, Trigger
 
 Outcome: TypeAlias = tuple[Result, Frame] | PartFault
 """A verdict and the frame that speaks for it, or a part that has none."""
@@ -134,8 +134,10 @@ class Ruling:
     def idle(self) -> list[Outcome]:
         """No frame waits to be judged: hear the trigger all the same, as parts pass while a camera is away, and a
         camera that each part triggers gives nothing between two of them. A frame that was captured before a signal may
-        still come for ON_ITS_WAY seconds; a signal without a time waits for the next frame in any case."""
-        return list(self._triggered(None, time.monotonic() - ON_ITS_WAY, math.inf))
+        still come for ON_ITS_WAY seconds; a signal without a time waits for the next frame in any case. Once
+        MOST_EVENTS wait the trigger is not heard, so that it keeps to its own bound."""
+        hears = len(self._waiting) < MOST_EVENTS
+        return list(self._triggered(None, time.monotonic() - ON_ITS_WAY, math.inf, hears=hears))
 
     def finish(self) -> list[Outcome]:
         """The run is over, and with it the part under way."""
@@ -161,10 +163,10 @@ class Ruling:
         if self._trigger is not None:
             self._trigger.close()
 
-    def _triggered(self, frame: Frame | None, until: float, untimed: float) -> Iterator[Outcome]:
+    def _triggered(self, frame: Frame | None, until: float, untimed: float, *, hears: bool = True) -> Iterator[Outcome]:
         """What happened until a time.monotonic, at which a frame was captured or lost: what came later waits for the
-        next one. untimed: when that was of which nobody knows."""
-        if self._trigger is not None:
+        next one. untimed: when that was of which nobody knows. hears: ask the trigger what came."""
+        if self._trigger is not None and hears:
             self._waiting.extend(self._trigger.observe(frame))
         while self._waiting and _when(self._waiting[0], untimed) <= until:
             event = self._waiting.popleft()

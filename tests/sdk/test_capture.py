@@ -14,6 +14,7 @@ from edgead.capture import Capture, Prepared
 from edgead.errors import FrameError, SourceError
 from edgead.frame import LostFrame, Signal
 from edgead.sources import Source
+from edgead.sources.camera import Camera
 
 
 class Made(Source):
@@ -252,3 +253,25 @@ def test_news_of_lost_frames_makes_no_frame_old():
         found = [one for one in drain(capture) if one[0] == "a"]
     assert [number for _, number, lost in found if lost] == list(range(1, 40, 2))
     assert [number for _, number, lost in found if not lost] == [40]
+
+
+@pytest.mark.parametrize(("opening", "hangs"), [(None, False), (0.0, True), (0.3, True)])
+def test_a_camera_that_may_take_its_time_to_open_does_not_hang_meanwhile(monkeypatch, opening, hangs):
+    monkeypatch.setattr(capture_module, "HANGING_SECONDS", 0.1)
+    freed = threading.Event()
+
+    def connect():
+        freed.wait(30)
+        raise SourceError("it sends nothing", "camera")
+
+    camera = Camera("camera", connect, stall=250.0)  # one that gives a picture a minute
+    assert 240 < camera.opening < 260  # by GStreamer and then by FFmpeg, each for half of the stall
+    if opening is not None:
+        camera.opening = opening
+    with capturing([camera], freshest=True) as capture:
+        time.sleep(0.6)
+        assert capture.hanging == ["camera"] * hangs
+        freed.set()
+        with pytest.raises(SourceError, match="it sends nothing"):
+            drain(capture)
+        assert capture.hanging == []

@@ -16,7 +16,7 @@ import pytest
 from edgead.errors import SinkError
 from edgead.frame import Frame
 from edgead.histogram import Histogram
-from edgead.result import Result
+from edgead.result import Result, Verdict
 from edgead.sinks import aside, images, jsonl, lane, open_sink, spool, spooled, writer
 from edgead.sinks.aside import Aside
 from edgead.sinks.audit import audit
@@ -171,6 +171,27 @@ def test_a_line_that_falls_behind_does_not_wait_for_a_picture(tmp_path: Path, ma
         disk.answer()
 
 
+def test_a_slow_disk_costs_no_picture(tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes as long as six frames, on a line that waits for none of it: a reject now and then is kept."""
+    real = os.fsync
+
+    def slow(handle: int) -> None:
+        time.sleep(0.06 if ".images" in os.readlink(f"/proc/self/fd/{handle}") else 0)  # noqa: PTH115
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    path = tmp_path / "results.sqlite"
+    run, errors = started(path)
+    for number in range(90):
+        run.put(make_result(number, Verdict.REJECT if number % 30 == 5 else Verdict.ACCEPT))
+        time.sleep(0.02)
+    run.finish()
+    assert errors == [] and frames(path) == list(range(90))
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute('SELECT record FROM records WHERE record LIKE \'%"verdict":"reject"%\'')
+        assert [set(json.loads(row[0])["image"]) for row in rows] == [{"file", "sha256"}] * 3
+
+
 def test_what_waits_in_memory_has_a_bound_and_then_the_line_waits(
     tmp_path: Path, make_result: Make, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +255,32 @@ def test_a_sync_that_fails_is_an_error_though_nobody_waited(
                 time.sleep(0.005)
         monkeypatch.setattr(os, "fsync", real)
         sink.close()
+
+
+def test_a_sync_that_fails_while_a_record_is_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk holds up both, and they come back together."""
+    monkeypatch.setattr(spool, "SYNC_SECONDS", 0.0)
+    real, written = os.write, threading.Event()
+    made = spool.Spool(tmp_path / "spool")
+    made.create()
+
+    def fail(handle: int) -> None:
+        written.wait(10)
+        raise OSError(5, "Input/output error")
+
+    def held(handle: int, line: bytes) -> int:
+        written.set()
+        wait_for(lambda: not any(thread.name == "edgead-disk" for thread in threading.enumerate()))
+        return real(handle, line)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        made.append(b"{}")
+        patched.setattr(os, "write", held)
+        made.append(b"{}")
+    with pytest.raises(OSError, match="Input/output error"):
+        made.append(b"{}")
+    made.close()
 
 
 def test_one_call_at_a_time_and_its_error_once() -> None:

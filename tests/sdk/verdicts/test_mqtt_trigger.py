@@ -80,22 +80,27 @@ class Line:
     def __init__(self, url: str) -> None:
         self.ruling = Ruling(Rules(parts=PartRule(TriggerAddress(url))), SCORING)
         self.trigger = self.ruling._trigger
-        self.asked = 0
-        observe = self.trigger.observe
+        self.judged = self.heard = 0
+        observe, put = self.trigger.observe, self.trigger._put
 
         def counted(frame: Frame | None) -> list[object]:
-            self.asked += 1
+            self.judged += frame is not None
             return observe(frame)
 
-        self.trigger.observe = counted
+        def counting(event: object) -> None:
+            put(event)
+            self.heard += 1
+
+        self.trigger.observe, self.trigger._put = counted, counting
 
     def after(self, frames: int, do: Callable[[], None], events: int = 1) -> Callable[[], None]:
         """Once so many frames are judged, do it, and wait for its events."""
 
         def step() -> None:
-            wait_for(lambda: self.asked == frames)
+            wait_for(lambda: self.judged == frames)
+            before = self.heard
             do()
-            wait_for(lambda: len(self.trigger._events) >= events)
+            wait_for(lambda: self.heard >= before + events)
 
         return step
 

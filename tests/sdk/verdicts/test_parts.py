@@ -16,6 +16,7 @@ from edgead.frame import Frame, LostFrame
 from edgead.result import Result, Verdict
 from edgead.verdicts import Begin, CallTrigger, End, PartRule, Refused, Rules, Ruling, Scoring
 from edgead.verdicts.parts import PartFault
+from edgead.verdicts.trigger import MOST_EVENTS
 
 A, W, R = Verdict.ACCEPT, Verdict.WARN, Verdict.REJECT
 RANK = {A: 0, W: 1, R: 2}
@@ -265,6 +266,20 @@ def test_a_signal_without_a_time_waits_for_the_next_frame_however_long_none_come
     assert noise.begun is None
     ((said, _),) = ruling.finish()
     assert said.part.name == "a" and said.part.begun == pytest.approx(captured, abs=0.05)
+
+
+def test_signals_that_wait_for_a_camera_have_a_bound():
+    """However often the trigger is heard meanwhile; what was too much is a fault."""
+    trigger = CallTrigger()
+    ruling = Ruling(Rules(parts=PartRule("own")), Scoring(SMALL, None), trigger)
+    for _ in range(2 * MOST_EVENTS):
+        trigger.begin()
+        trigger.begin()
+        assert ruling.idle() == []
+    outcomes = ruling.apply(*judged(0, A, 1.0)) + ruling.finish()
+    assert MOST_EVENTS < len(outcomes) < 3 * MOST_EVENTS
+    assert [type(one) for one in outcomes].count(tuple) == 1
+    assert any("the others are lost" in one.reason for one in outcomes if isinstance(one, PartFault))
 
 
 def test_a_camera_that_each_part_triggers_gives_a_verdict_without_the_next_part(monkeypatch):
