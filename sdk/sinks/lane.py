@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Record = tuple[Result, Frame] | LostFrame
 
 QUEUE = 8  # records; each holds its frame
+PACE_SECONDS = 0.005  # that a record waits for a sink that is merely busy
 BACKLOG = 10_000  # records without their frames, where a sink can do without: some 40 MB
 
 
@@ -31,8 +32,10 @@ class Lane:
     on_error: called with what the sink failed with; it then gets nothing more, and is closed.
 
     QUEUE records wait with their frames. What comes then waits without, up to BACKLOG, for a sink that is `lean`, so
-    that a disk that hangs does not hold up the line; for one that may skip pictures it is skipped, the news of a lost
-    frame as well, of which the newest still comes when the line pauses. Otherwise `put` waits: nothing is lost.
+    that a disk that hangs does not hold up the line. Each of those gives the sink PACE_SECONDS first: a loop without a
+    camera's pauses would else fill the memory, and a disk that is full has room for few. For a sink that may skip
+    pictures it is skipped, the news of a lost frame as well, of which the newest still comes when the line pauses.
+    Otherwise `put` waits: nothing is lost.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Lane:
                 log.warning("%s cannot keep up and skips frames", self.sink.where)
             return
         self._unseen = None
+        if self.sink.lean and waiting >= QUEUE:
+            waiting = self._paced()
         self._tell(waiting)
         if self._records.put(_without_arrays(record) if self.sink.lean and waiting >= QUEUE else record):
             self._put += 1
@@ -117,6 +122,13 @@ class Lane:
             self._since = 0.0
             if self._skipped:
                 log.warning("%s has skipped %d frames", self.sink.where, self._skipped)
+
+    def _paced(self) -> int:
+        """The records that wait once the sink had a moment to catch up."""
+        until = time.monotonic() + PACE_SECONDS
+        while (waiting := self.waiting) >= QUEUE and time.monotonic() < until:
+            time.sleep(PACE_SECONDS / 10)
+        return waiting
 
     def _look_ahead(self) -> None:
         """Tell once that the sink should get no more than what is on its way; it still takes that."""
