@@ -20,12 +20,19 @@ from edgead.engines.onnxruntime import OnnxRuntimeEngine
 from edgead.errors import GateRefused
 from edgead.export.build import build_engine
 from edgead.export.options import BuildOptions
+from edgead.export.verification import halves
 from edgead.export.verification.gate import Budget, check_gate
-from edgead.export.verification.halves import FEWEST, judging_half
+from edgead.export.verification.halves import judging_half
 from edgead.export.verification.held_out import HeldOut
 from edgead.export.verification.verifier import Verifier
 from tests.conftest import write_parts
 from tests.lenient import LENIENT
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty are enough here."""
+    monkeypatch.setattr(halves, "FEWEST", 20)
 
 
 def held_of(**kinds: int) -> HeldOut:
@@ -60,9 +67,9 @@ def test_the_draw_depends_on_names_and_seed_alone():
 
 
 def test_too_few_are_not_parted():
-    assert judging_half(held_of(good=FEWEST - 1, bent=100), 0) is None
-    assert judging_half(held_of(good=100, bent=FEWEST - 1), 0) is None
-    assert judging_half(held_of(good=FEWEST, bent=FEWEST), 0) is not None
+    assert judging_half(held_of(good=19, bent=100), 0) is None
+    assert judging_half(held_of(good=100, bent=19), 0) is None
+    assert judging_half(held_of(good=20, bent=20), 0) is not None
 
 
 def test_a_painted_copy_goes_with_its_original():
