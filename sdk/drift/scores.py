@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from edgead.drift.change import Change
 from edgead.drift.reference import Reference
+from edgead.evaluation.ranking import centred_ranks
 from edgead.frame import Frame
 from edgead.result import Result, Verdict
 
@@ -96,9 +97,7 @@ def least_probable(scores: Sequence[float], reference: Reference) -> tuple[float
 
 def correlation_time(values: ArrayLike) -> float:
     """How many frames say together what one independent frame would: 1 or more, all of them where all are equal."""
-    _, place, counts = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # equal values share one: their order is none of time
-    series = ranks - ranks.mean()
+    series = centred_ranks(values)  # equal values share a rank: their order is none of time
     power = float(series @ series)
     if not power:
         return float(series.size)

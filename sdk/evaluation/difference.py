@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgead.evaluation.ranking import centred_ranks
+
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -39,12 +41,7 @@ def largest_difference(reference: NDArray[np.float32], other: NDArray[np.float32
 def rank_correlation(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Spearman's, -1..1: that of the ranks, equal values sharing the mean of theirs. 1 where the reference is constant
     and there is no order to lose, 0 where the other alone is."""
-    centred = []
-    for values in (reference, other):
-        _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-        centred.append(ranks - ranks.mean())
-    ours, theirs = centred
+    ours, theirs = centred_ranks(reference), centred_ranks(other)
     if not ours.any():
         return 1.0
     return float(ours @ theirs / np.sqrt((ours @ ours) * (theirs @ theirs))) if theirs.any() else 0.0

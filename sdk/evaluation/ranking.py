@@ -20,6 +20,14 @@ from edgead.errors import DataError
 Scores = NDArray[np.floating[Any]]
 
 
+def centred_ranks(values: ArrayLike) -> NDArray[np.float64]:
+    """float64 [N]: the rank of each value less the mean of all; equal values share the mean of theirs."""
+    _, places, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    centred: NDArray[np.float64] = ranks - ranks.mean()
+    return centred
+
+
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve, 0..1: how often an anomalous score is higher than a normal one; ties count half."""
     normal, anomalous = _split(labels, scores)
