@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections import deque
 from collections.abc import Sequence
 
 from edgead.errors import SourceError
@@ -14,11 +13,10 @@ from edgead.mqtt.address import MqttAddress
 from edgead.mqtt.connection import Connection
 from edgead.sinks.reason import reason_of
 from edgead.verdicts.lines import read_line
-from edgead.verdicts.trigger import Begin, Event, Refused
+from edgead.verdicts.trigger import Begin, Event, Refused, Signals
 
 log = logging.getLogger(__name__)
 
-MOST_EVENTS = 1000  # that wait for the next frame
 RETRY_SECONDS = 0.5  # before the first retry; each next waits twice as long, up to LONGEST_RETRY, give or take half
 LONGEST_RETRY = 30.0
 _TURN_SECONDS = 0.2  # how late `close` is noticed
@@ -37,8 +35,7 @@ class MqttTrigger:
 
     def __init__(self, address: MqttAddress) -> None:
         self.address = address
-        self._lock = threading.Lock()
-        self._events: deque[Event] = deque()
+        self._signals = Signals()
         self._closing = threading.Event()
         try:
             connection = self._connected()
@@ -57,26 +54,16 @@ class MqttTrigger:
 
     def observe(self, frame: Frame | None) -> Sequence[Event]:
         """The messages that came since the last call."""
-        with self._lock:
-            events = list(self._events)
-            self._events.clear()
-        return events
+        return self._signals.take()
 
     def close(self) -> None:
         """Disconnect. Also when called twice."""
         self._closing.set()
         self._thread.join(_CLOSE_SECONDS)
 
-    def _put(self, event: Event) -> None:
-        with self._lock:
-            if len(self._events) < MOST_EVENTS:
-                self._events.append(event)
-            elif len(self._events) == MOST_EVENTS:
-                self._events.append(Refused(f"more than {MOST_EVENTS} signals before one frame: the others are lost"))
-
     def _hear(self, payload: bytes, retained: bool) -> None:
         if not retained:
-            self._put(read_line(payload) if payload.strip() else Begin())
+            self._signals.put(read_line(payload) if payload.strip() else Begin())
 
     def _connected(self) -> Connection:
         """A connection that hears the topic. Raises OSError."""
@@ -97,7 +84,9 @@ class MqttTrigger:
             except Exception as error:  # noqa: BLE001 - a thread that ends without a word would hide every part
                 connection.drop()
                 log.warning("%s: %s; parts may be missed until it is back", self.address.where, reason_of(error))
-                self._put(Refused(f"the trigger's broker was lost, parts may have been missed: {reason_of(error)}"))
+                self._signals.put(
+                    Refused(f"the trigger's broker was lost, parts may have been missed: {reason_of(error)}")
+                )
                 if (again := self._again()) is None:
                     return
                 connection = again

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -51,35 +51,51 @@ class Trigger(Protocol):
         """The run is over: let go of what it was opened with. Also when called twice."""
 
 
+class Signals:
+    """Events of any thread that wait for the next frame; where none comes for long, a fault stands for what is more
+    than MOST_EVENTS."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+
+    def put(self, event: Event) -> None:
+        """Have one more wait."""
+        with self._lock:
+            if len(self._events) < MOST_EVENTS:
+                self._events.append(event)
+            elif len(self._events) == MOST_EVENTS:
+                self._events.append(Refused(f"more than {MOST_EVENTS} signals before one frame: the others are lost"))
+
+    def take(self) -> list[Event]:
+        """What waits, oldest first."""
+        with self._lock:
+            events, self._events = self._events, []
+        return events
+
+
 class CallTrigger:
     """A trigger for everything that calls: a PLC, a fieldbus, a program. `begin` and `end` may be called in any
     thread."""
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
+        self._signals = Signals()
 
     def begin(self, name: str = "", at: float | None = None) -> None:
         """A part has come. name: what it is recorded as, by default its number. at: when, see `Begin`. Raises nothing:
         a name that cannot be recorded is a fault."""
-        self._put(named(name, at))
+        self._signals.put(named(name, at))
 
     def end(self, at: float | None = None) -> None:
         """The part has gone."""
-        self._put(End(at))
+        self._signals.put(End(at))
 
     def observe(self, frame: Frame | None) -> Sequence[Event]:
         """What was called since the last frame."""
-        return [self._events.popleft() for _ in range(len(self._events))]
+        return self._signals.take()
 
     def close(self) -> None:
         """Nothing: whoever calls stops on their own."""
-
-    def _put(self, event: Event) -> None:
-        """Have it wait; but where no frame comes for long, a fault stands for what is too much."""
-        if len(self._events) < MOST_EVENTS:
-            self._events.append(event)
-        elif len(self._events) == MOST_EVENTS:
-            self._events.append(Refused(f"more than {MOST_EVENTS} signals before one frame: the others are lost"))
 
 
 def named(name: str, at: float | None = None) -> Event:

@@ -20,8 +20,10 @@ from edgead.result import Result, Verdict
 from edgead.sources import Source
 from edgead.streaming import Stream
 from edgead.verdicts import Begin, End, PartRule, Refused, Rules, Ruling, Scoring, TriggerAddress
+from edgead.verdicts import trigger as trigger_module
 from edgead.verdicts.opened import open_trigger
 from edgead.verdicts.parts import PartFault
+from edgead.verdicts.trigger import Signals
 from tests.sdk.mqtt import broker as brokers
 from tests.sdk.mqtt.broker import Broker, Proxy, closed_port, wait_for
 
@@ -81,7 +83,7 @@ class Line:
         self.ruling = Ruling(Rules(parts=PartRule(TriggerAddress(url))), SCORING)
         self.trigger = self.ruling._trigger
         self.judged = self.heard = 0
-        observe, put = self.trigger.observe, self.trigger._put
+        observe, put = self.trigger.observe, self.trigger._signals.put
 
         def counted(frame: Frame | None) -> list[object]:
             self.judged += frame is not None
@@ -91,7 +93,7 @@ class Line:
             put(event)
             self.heard += 1
 
-        self.trigger.observe, self.trigger._put = counted, counting
+        self.trigger.observe, self.trigger._signals.put = counted, counting
 
     def after(self, frames: int, do: Callable[[], None], events: int = 1) -> Callable[[], None]:
         """Once so many frames are judged, do it, and wait for its events."""
@@ -170,9 +172,9 @@ def test_a_line_without_its_trigger_does_not_begin(broker: Broker, caplog: pytes
 
 
 def test_signals_that_nobody_takes_use_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen) -> None:
-    monkeypatch.setattr(mqtt_trigger, "MOST_EVENTS", 5)
-    heard, put = [], MqttTrigger._put
-    monkeypatch.setattr(MqttTrigger, "_put", lambda self, event: (put(self, event), heard.append(event)))
+    monkeypatch.setattr(trigger_module, "MOST_EVENTS", 5)
+    heard, put = [], Signals.put
+    monkeypatch.setattr(Signals, "put", lambda self, event: (put(self, event), heard.append(event)))
     started = Broker(tmp_path)
     try:
         trigger, plc = MqttTrigger.at(started.url("many")), listen(started)
