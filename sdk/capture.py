@@ -12,14 +12,13 @@ from typing import Any, Literal
 
 from edgead.errors import FrameError, SourceError
 from edgead.frame import Frame, Image, LostFrame, Signal
-from edgead.handover import Handover
+from edgead.handover import NEWS, Handover
 from edgead.sources import Source
 
 log = logging.getLogger(__name__)
 
 QUEUE = 4  # frames and faults of a source that may wait for the engine
 QUEUE_OF_SEVERAL = 2  # where there are several: a frame, and the news of a lost one that must not hold it up
-QUEUE_OF_NEWS = 1000  # under `latest`: one frame, and news of lost ones, behind which a frame would grow old
 POLL_SECONDS = 0.2  # how late a request to stop may be noticed
 HANGING_SECONDS = 30.0  # how long a source may take to open or to answer, or a frame to be prepared, until it is said
 STOP_SECONDS = 10.0  # how long a source may take to answer or to close before the run ends without it
@@ -73,7 +72,7 @@ class Capture:
         self.error: BaseException | None = None
         """What the first source that failed has failed with; `take` raises it."""
         self._failed_at = 0.0
-        queue = QUEUE_OF_NEWS if freshest else QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL
+        queue = NEWS if freshest else QUEUE if len(sources) == 1 else QUEUE_OF_SEVERAL
         self._frames: Handover[Prepared | LostFrame] = Handover(queue)
         self._opened = threading.Barrier(len(sources))
         self._due = dict.fromkeys(names, math.inf)  # when each has to have come back, if it was asked

@@ -12,6 +12,10 @@ from edgead.frame import Signal
 
 T = TypeVar("T")
 
+NEWS = 1000
+"""The size of a queue in which one frame waits, for the freshest to replace it, beside news of lost ones: were the news
+to wait for room, the frame would grow old."""
+
 
 @dataclass(frozen=True)
 class _Entry(Generic[T]):

@@ -14,7 +14,7 @@ import cv2
 
 from edgead.errors import SourceError
 from edgead.frame import Frame, Image, LostFrame, Reading, Signal
-from edgead.handover import Handover
+from edgead.handover import NEWS, Handover
 from edgead.sources.address import redact
 from edgead.sources.base import Source
 from edgead.sources.capture import CUT_OFF, Capture, ffmpeg_backend, network_settings, patience
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
 BROKEN = 3  # reads in a row that give nothing: a damaged picture costs one, a broken connection every one
 DRAIN_SECONDS = 1.0  # the longest that old frames are looked for after a connection
-WAITING = 1000  # with `freshest`: one frame, and news of lost ones, behind which a frame would grow old
 AT_ONCE = 0.25  # of a frame period: a frame that comes sooner was waiting in a buffer
 SETTLE_SECONDS = 0.005
 LOG_SECONDS = 10.0  # a connection that comes and goes is logged no more often
@@ -108,7 +107,7 @@ class Camera(Source):
         capture = None if self._wait else self._connect()
         self.fps = capture.fps if capture else None
         self._drained, self._last, self._cut = 0, -1, -1
-        self._frames = Handover(WAITING if self.freshest else 1)
+        self._frames = Handover(NEWS if self.freshest else 1)
         self._closing, self._stall = threading.Event(), Stall(self._seconds)
         taken = (capture, self._stall, self._frames, self._closing)
         self._grabber = threading.Thread(target=self._run, args=taken, name="edgead-camera", daemon=True)
