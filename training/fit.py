@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -23,7 +20,7 @@ from edgead.progress import Progress, silent
 from edgead.training.data import Examples
 from edgead.training.features import collect
 from edgead.training.labels import with_defects
-from edgead.training.loop import RESUME, Fitting, History, run_epochs
+from edgead.training.loop import RESUME, Fitting, History, run_epochs, trainer_of
 from edgead.training.models import DetectorModule, build
 from edgead.training.models import family as family_class
 from edgead.training.models.base import DefectLearner, Foundation
@@ -114,22 +111,8 @@ def _check(options: FitOptions) -> None:
     if not all(map(math.isfinite, (options.weight_decay, options.gradient_clip, options.learning_rate or 0.0))):
         what = "learning rate, weight decay and gradient clip have to be finite numbers"
         raise TrainingError(what, "training", "change the option")
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # it advertises
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            Trainer(
-                accelerator=options.accelerator,
-                devices=options.devices,
-                strategy=options.strategy,
-                num_nodes=options.num_nodes,
-                precision=options.precision,  # type: ignore[arg-type]  # Lightning lists its literals
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
+        trainer_of(options, enable_checkpointing=False, enable_progress_bar=False)
     except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
         what = f"Lightning refuses the flags: {' '.join(str(error).split())}"
         todo = "change the accelerator, devices, strategy, num nodes or precision"

@@ -117,6 +117,25 @@ class History(Callback):
                 module.model.train(mode)
 
 
+def trainer_of(options: FitOptions, **more: Any) -> lightning.Trainer:
+    """Lightning's trainer with the flags of the options, and no advertisement. Raises what Lightning does for flags
+    that it does not take."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        return lightning.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            num_nodes=options.num_nodes,
+            precision=options.precision,  # type: ignore[arg-type]  # Lightning lists its literals
+            logger=False,
+            enable_model_summary=False,
+            **more,
+        )
+
+
 def run_epochs(
     fitting: Fitting, examples: tuple[Examples, Examples], folder: Path, history: History, resume: bool
 ) -> None:
@@ -124,8 +143,6 @@ def run_epochs(
     `resume` from there. Raises TrainingError when interrupted."""
     options, watched = fitting.fit_options, sys.stderr.isatty()
     torch.set_num_threads(options.threads or os.cpu_count() or 1)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     train, validation = examples
     # Batch norm cannot train on a single image, so a last batch that small joins no step.
     lonely = len(train) % options.batch_size == 1 and len(train) > 1
@@ -150,20 +167,14 @@ def run_epochs(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        trainer = lightning.Trainer(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            strategy=options.strategy,
-            num_nodes=options.num_nodes,
-            precision=options.precision,  # type: ignore[arg-type]  # Lightning lists its literals
+        trainer = trainer_of(
+            options,
             max_epochs=options.epochs,
             gradient_clip_val=options.gradient_clip or None,
             deterministic="warn",
             callbacks=callbacks,
             plugins=[SafetensorsIO()],
-            logger=False,
             enable_progress_bar=watched,
-            enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=folder,
         )
