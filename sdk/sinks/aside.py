@@ -30,9 +30,8 @@ class Aside:
     def trouble(self) -> str:
         """That the call has not come back for HELD_SECONDS; empty where it has."""
         thread, held = self._thread, time.monotonic() - self._since
-        return (
-            f"the disk does not answer for {held:.0f} s" if thread and thread.is_alive() and held > HELD_SECONDS else ""
-        )
+        hangs = thread is not None and thread.is_alive() and held > HELD_SECONDS
+        return f"the disk does not answer for {held:.0f} s" if hangs else ""
 
     def ask(self, call: Callable[[], object]) -> bool:
         """Make a call; False, and nothing is done, while the one before has not come back."""

@@ -23,7 +23,7 @@ import cv2
 from edgead.frame import Frame
 from edgead.result import Result, Verdict
 from edgead.sinks.aside import Aside
-from edgead.sinks.spool import sync_folder
+from edgead.sinks.spool import sync_path
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ class PictureFolder:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self._folder / name)
-            sync_folder(self._folder)
+            sync_path(self._folder)
             if not decided.acquire(blocking=False):
                 (self._folder / name).unlink()
         except OSError:

@@ -81,7 +81,7 @@ class Spool:
         self._next_file()
         _set_aside(self.folder / _RESERVE)
         for folder in (self.folder, *list(self.folder.parents)[:2]):  # the names of the folders, too
-            sync_folder(folder)
+            sync_path(folder)
 
     def adopt(self) -> bool:
         """Take over what a run has left that is no more; False while that run lives. Raises OSError."""
@@ -144,9 +144,9 @@ class Spool:
         first, last = self._safe, self._last
         for number in range(first, last + 1):
             with contextlib.suppress(FileNotFoundError):
-                _sync_file(self._path(number))
+                sync_path(self._path(number))
         if last > first:
-            sync_folder(self.folder)
+            sync_path(self.folder)
         self._safe = last
 
     def end(self) -> None:
@@ -262,17 +262,9 @@ def _set_aside(path: Path) -> None:
         log.warning("%s: no room can be set aside: %s", path.parent, os.strerror(ctypes.get_errno()))
 
 
-def _sync_file(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk. Raises OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
