@@ -24,8 +24,8 @@ _OPTIONS = {
         default="minmax",
         show_default=True,
         help="How INT8 ranges are found: all that was seen (minmax), the least loss of information (entropy), 99.99 % "
-        "of the values (percentile), the least squared error (mse), or all of them tried on half of the "
-        "held-out images, the others judging (auto).",
+        "of the values (percentile), the least squared error (mse), or all of them tried on the "
+        "held-out images, of many on half, the others judging (auto).",
     ),
     "max_layer_error": click.option(
         "--max-layer-error",
